@@ -1,0 +1,3 @@
+from .losses import LTRBIoULoss, ltrb_iou_loss
+
+__all__ = ['LTRBIoULoss', 'ltrb_iou_loss']

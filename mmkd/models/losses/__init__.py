@@ -1,0 +1,3 @@
+from .ltrb_iou_loss import LTRBIoULoss, ltrb_iou_loss
+
+__all__ = ['LTRBIoULoss', 'ltrb_iou_loss']
