@@ -39,10 +39,11 @@ def load_checkpoint_file(path: str | Path, map_location: str | torch.device = 'c
         with compat.safe_globals():
             checkpoint = torch.load(path, map_location=map_location, weights_only=True)
     except UnpicklingError as error:
-        if 'nsupported global' in str(error) or 'nsupported class' in str(error):
+        refused = [line.strip() for line in str(error).splitlines() if 'unsupported global' in line.lower()]
+        if refused:
             raise ValueError(
                 f'checkpoint {path} holds objects other than tensors, numbers and texts, which could run code when '
-                f'loaded: {_first_line_with(error, "nsupported")}. If you trust the file, load it yourself with '
+                f'loaded: {refused[0]}. If you trust the file, load it yourself with '
                 "torch.load(..., weights_only=False) and save its ['state_dict'] alone."
             ) from error
         raise ValueError(f'checkpoint {path} cannot be read as a PyTorch file: {error}') from error
@@ -51,10 +52,6 @@ def load_checkpoint_file(path: str | Path, map_location: str | torch.device = 'c
     if not isinstance(checkpoint, Mapping):
         raise ValueError(f'checkpoint {path} holds a {type(checkpoint).__name__}, a dict was expected')
     return checkpoint
-
-
-def _first_line_with(error: Exception, text: str) -> str:
-    return next(line.strip() for line in str(error).splitlines() if text in line)
 
 
 def state_dict_of(checkpoint: Mapping[str, Any]) -> dict:
