@@ -1,1 +1,3 @@
+from .holistic import HolisticDiscriminator, SelfAttention
 
+__all__ = ['HolisticDiscriminator', 'SelfAttention']

@@ -1,0 +1,3 @@
+from .espnet_head import ESPNetCHead, ESPNetHead
+
+__all__ = ['ESPNetCHead', 'ESPNetHead']
