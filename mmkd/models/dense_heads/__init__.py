@@ -1,0 +1,3 @@
+from .center_mask_fcos_head import CenterMaskFCOSHead
+
+__all__ = ['CenterMaskFCOSHead']
