@@ -132,7 +132,7 @@ def golden_summary(arrays: dict, name: str) -> dict[str, np.ndarray]:
 
 
 def assert_matches_summary(tensor: Tensor, summary: dict, val_tolerance: float = 5e-5) -> None:
-    """Shape, mean, deviation, norm and sampled values of a feature map, each to the tolerance of the goldens' README."""
+    """Shape, mean, deviation, norm and samples of a feature map, each to the tolerance of the goldens' README."""
     assert list(tensor.shape) == list(summary['shape'])
     flat = tensor.detach().double().flatten().numpy()
     mean, std, norm = (float(summary[part]) for part in ('mean', 'std', 'l2'))
