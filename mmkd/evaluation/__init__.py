@@ -1,1 +1,3 @@
+from .crowded_coco_metric import CrowdedCocoMetric
 
+__all__ = ['CrowdedCocoMetric']

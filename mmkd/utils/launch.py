@@ -1,0 +1,55 @@
+"""Starting a run in one process or several, with or without an accelerator."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+from mmengine.config import Config
+
+from .cli import UserError
+
+__all__ = ['build_runner', 'finish', 'prepare_launch']
+
+
+def prepare_launch(cfg: Config) -> None:
+    """Makes a distributed run possible without CUDA.
+
+    mmengine starts the process group with ``torch.cuda.set_device`` and hands DDP a CUDA device index, which a CPU-only
+    PyTorch refuses; the backend in every shipped config is ``nccl``. Without CUDA the process group is therefore
+    started here, with gloo, and DDP gets no device index.
+
+    Raises:
+        UserError: The launcher's environment is missing, or is one that needs CUDA.
+    """
+    if cfg.get('launcher', 'none') == 'none':
+        return
+    if cfg.launcher == 'pytorch' and 'RANK' not in os.environ:
+        raise UserError('--launcher pytorch: start it through torchrun, as tools/dist_train.sh and dist_test.sh do')
+    if torch.cuda.is_available():
+        return
+    if cfg.launcher != 'pytorch':
+        raise UserError(f"--launcher {cfg.launcher} needs CUDA; without it use 'pytorch' (tools/dist_train.sh)")
+    if not torch.distributed.is_initialized():
+        torch.distributed.init_process_group('gloo')
+    wrapper = cfg.get('model_wrapper_cfg') or dict(
+        type='MMDistributedDataParallel',
+        broadcast_buffers=False,
+        find_unused_parameters=cfg.get('find_unused_parameters', False),
+    )
+    wrapper.setdefault('device_ids', None)
+    cfg.model_wrapper_cfg = wrapper
+
+
+def build_runner(cfg: Config):
+    """Builds the runner that the config asks for (mmengine's, unless ``runner_type`` names another)."""
+    from mmengine.registry import RUNNERS
+    from mmengine.runner import Runner
+
+    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+
+
+def finish() -> None:
+    """Closes the process group, which PyTorch would otherwise complain about at exit."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()

@@ -1,0 +1,86 @@
+"""The plain student inside a distillation config or checkpoint: what is tested, exported and shipped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from mmengine.config import Config, ConfigDict
+from torch import nn
+
+from .checkpoint import check_state_dict_fits, load_checkpoint_file, state_dict_of, strip_prefix
+
+__all__ = ['is_distillation', 'load_student', 'student_config']
+
+# Under this name mmrazor's algorithms, and so mmkd's, hold the student; it begins the student's parameter names.
+STUDENT_PREFIX = 'architecture.'
+
+
+def is_distillation(model: Mapping) -> bool:
+    """Whether a model config describes a student with a teacher (mmkd's short form or mmrazor's vocabulary)."""
+    return any(isinstance(model.get(key), Mapping) for key in ('student', 'architecture')) and any(
+        key in model for key in ('teacher', 'distill', 'distiller')
+    )
+
+
+def student_config(model: ConfigDict) -> ConfigDict:
+    """Returns the config of the student alone; a config without a teacher is returned as it is.
+
+    Predictions come from the student only, so this is all that testing needs: no teacher, no mmrazor.
+
+    Args:
+        model: ``cfg.model``; its student may be given in full or by ``cfg_path``.
+    """
+    if not is_distillation(model):
+        return model
+    student = model.get('student') or model.get('architecture')
+    if 'cfg_path' in student:
+        from mmengine.hub import get_config
+
+        options = {k: v for k, v in student.items() if k not in ('cfg_path', 'pretrained')}
+        base = get_config(student['cfg_path'])
+        base.merge_from_dict(dict(model=options))
+        preprocessor = base.get('data_preprocessor')
+        student = base.model
+        if preprocessor is not None:
+            student.setdefault('data_preprocessor', preprocessor)
+        student.setdefault('_scope_', base.get('default_scope'))
+    student = ConfigDict(student)
+    if model.get('data_preprocessor') is not None:
+        student.setdefault('data_preprocessor', model['data_preprocessor'])
+    if '_scope_' in model:
+        student.setdefault('_scope_', model['_scope_'])
+    return student
+
+
+def load_student(model: nn.Module, path: str | Path) -> None:
+    """Loads a full distillation checkpoint, a student-only file or a plain one into the plain student; strictly.
+
+    Args:
+        model: The student, without teacher.
+        path: The checkpoint file. In a full one the names begin with ``architecture.``; whatever else it holds
+            (connectors, discriminator, an old mmrazor teacher) is left out.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: A parameter is missing, surplus or mis-shaped; names the first. (mmengine would only warn. Surplus
+            is an error because a V-39 backbone finds all it needs in a V-99 checkpoint.)
+    """
+    state_dict = state_dict_of(load_checkpoint_file(path))
+    if any(key.startswith(STUDENT_PREFIX) for key in state_dict):
+        state_dict = strip_prefix(state_dict, STUDENT_PREFIX)
+    check_state_dict_fits(model, state_dict, name=str(path))
+    surplus = model.load_state_dict(state_dict, strict=False).unexpected_keys
+    surplus = [key for key in surplus if not key.endswith('num_batches_tracked')]
+    if surplus:
+        raise ValueError(
+            f'{path}: {len(surplus)} of its {len(state_dict)} keys are not in the model, first {surplus[0]!r}. '
+            'Is this a checkpoint of the model that the config describes?'
+        )
+
+
+def student_of(cfg: Config) -> Config:
+    """A copy of a whole config with the plain student in place of the distillation algorithm."""
+    plain = Config(cfg._cfg_dict.to_dict(), filename=cfg.filename)
+    plain.model = student_config(plain.model)
+    return plain

@@ -1,0 +1,100 @@
+"""Loss curves from the logs that mmengine's LocalVisBackend leaves in a work dir."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+__all__ = ['plot_losses', 'read_scalars', 'split_losses']
+
+
+def read_scalars(work_dir: str | Path) -> list[dict]:
+    """Reads the training records of all runs in a work dir, in order of their step.
+
+    A resumed run continues in a second file; where both have a step the later one counts.
+
+    Args:
+        work_dir: The folder given to ``tools/train.py --work-dir``.
+
+    Returns:
+        One dict a record, with at least ``loss`` and ``step``; empty if nothing was trained there.
+    """
+    records = {}
+    for path in sorted(Path(work_dir).glob('*/vis_data/scalars.json')):
+        for line in path.read_text().splitlines():
+            record = json.loads(line)
+            if 'loss' in record and 'step' in record:
+                records[record['step']] = record
+    return [records[step] for step in sorted(records)]
+
+
+def split_losses(record: Mapping[str, float]) -> tuple[dict[str, float], dict[str, float]]:
+    """Returns the task losses and the distillation losses of one record, under plain names.
+
+    In a run with a teacher the names begin with ``student.`` and ``distill.``; in a plain one they have no prefix.
+    """
+    task, distill = {}, {}
+    for key, value in record.items():
+        prefix, _, name = key.rpartition('.')
+        if key == 'loss' or 'loss' not in key or not isinstance(value, (int, float)):
+            continue
+        (distill if prefix.startswith('distill') else task)[name] = value
+    return task, distill
+
+
+def plot_losses(runs: Mapping[str, str | Path], path: str | Path) -> None:
+    """Draws the sum of the task losses of each run on the left, every distillation loss on the right.
+
+    Args:
+        runs: Name to work dir; those without records are left out.
+        path: The picture to write; its folder is made.
+
+    Raises:
+        ValueError: None of the runs has a record.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    logs = {name: read_scalars(work_dir) for name, work_dir in runs.items()}
+    logs = {name: records for name, records in logs.items() if records}
+    if not logs:
+        raise ValueError(f'no training records in {", ".join(str(v) for v in runs.values())}')
+
+    figure = Figure(figsize=(13, 4.5))
+    FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2)
+    for name, records in logs.items():
+        steps = [record['step'] for record in records]
+        parts = [split_losses(record) for record in records]
+        _draw(left, steps, [sum(task.values()) for task, _ in parts], name)
+        for loss in sorted({key for _, distill in parts for key in distill}):
+            _draw(right, steps, [distill.get(loss, np.nan) for _, distill in parts], f'{name}: {loss}')
+    for axis, title in ((left, 'task losses, summed'), (right, 'distillation losses, as weighted')):
+        axis.set_title(title)
+        axis.set_xlabel('iteration')
+        axis.set_ylabel('loss')
+        axis.grid(alpha=0.3)
+        if axis.has_data():
+            axis.legend()
+            axis.set_ylim(bottom=0)
+    figure.tight_layout()
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+
+
+def _draw(axis, steps, values, label: str) -> None:
+    (line,) = axis.plot(steps, values, alpha=0.25)
+    axis.plot(steps, _smooth(values), color=line.get_color(), label=label)
+
+
+def _smooth(values, weight: float = 0.8) -> np.ndarray:
+    """Exponential moving average with the bias of its start taken out."""
+    smoothed, average, total = [], 0.0, 0.0
+    for value in values:
+        average = weight * average + (1 - weight) * value
+        total = weight * total + (1 - weight)
+        smoothed.append(average / total)
+    return np.array(smoothed)

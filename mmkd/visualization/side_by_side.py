@@ -1,0 +1,82 @@
+"""Pictures that compare several models on one image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+__all__ = ['draw_instances', 'save_side_by_side']
+
+GOLDEN_ANGLE = 137.508  # degrees; neighbouring indices get hues far apart, however many there are
+
+
+def instance_colours(number: int) -> np.ndarray:
+    """Returns ``(number, 3)`` uint8 RGB colours, each far from the next."""
+    hsv = np.zeros((1, number, 3), dtype=np.float32)
+    hsv[..., 0] = np.arange(number) * GOLDEN_ANGLE % 360
+    hsv[..., 1] = 0.75
+    hsv[..., 2] = 1.0
+    return (cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0] * 255).round().astype(np.uint8)
+
+
+def draw_instances(image: np.ndarray, masks: np.ndarray, alpha: float = 0.35, scale: int = 1) -> np.ndarray:
+    """Draws one coloured area and outline for each mask.
+
+    Args:
+        image: ``(H, W, 3)`` uint8, RGB.
+        masks: ``(N, H, W)`` bool.
+        alpha: How much the colour covers the area, 0 to 1.
+        scale: Enlarges the picture by this factor first, so that outlines on small images are thin.
+
+    Returns:
+        ``(H * scale, W * scale, 3)`` uint8; ``image`` is not changed.
+
+    Raises:
+        ValueError: The masks are not of the image's size.
+    """
+    if masks.ndim != 3 or masks.shape[1:] != image.shape[:2]:
+        raise ValueError(f'masks: shape {masks.shape} was given, (N, {image.shape[0]}, {image.shape[1]}) was expected')
+    size = (image.shape[1] * scale, image.shape[0] * scale)
+    canvas = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC) if scale != 1 else image.copy()
+    for mask, colour in zip(masks, instance_colours(len(masks)), strict=True):
+        area = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+        inside = area > 0
+        canvas[inside] = (canvas[inside] * (1 - alpha) + colour * alpha).astype(np.uint8)
+        outline, _ = cv2.findContours(area, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(canvas, outline, -1, colour.tolist(), thickness=max(1, scale - 1), lineType=cv2.LINE_AA)
+    return canvas
+
+
+def save_side_by_side(panels: Sequence[tuple[str, np.ndarray]], path: str | Path, title: str = '') -> None:
+    """Writes a row of titled pictures to one PNG or JPEG file.
+
+    Args:
+        panels: Title and ``(H, W, 3)`` uint8 RGB picture of each, from left to right; all of one size.
+        path: The file; its folder is made.
+        title: A line above them all.
+
+    Raises:
+        ValueError: No panels were given.
+    """
+    if not panels:
+        raise ValueError('panels: none were given')
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    height, width = panels[0][1].shape[:2]
+    panel_width = 4.0  # inches
+    figure = Figure(figsize=(panel_width * len(panels), panel_width * height / width + (0.8 if title else 0.45)))
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axis, (name, picture) in zip(axes, panels, strict=True):
+        axis.imshow(picture)
+        axis.set_title(name, fontsize=14)
+        axis.set_axis_off()
+    if title:
+        figure.suptitle(title, fontsize=11, color='0.35')
+    figure.tight_layout(pad=0.4)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=100)
