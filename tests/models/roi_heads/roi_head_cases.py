@@ -1,0 +1,115 @@
+"""What the tests of the RoI head share: golden ground truth, a small head, and a batch for it."""
+
+import json
+
+import numpy as np
+import torch
+from golden import GOLDENS, golden_arrays
+from mmdet.structures import DetDataSample
+from mmdet.structures.mask import BitmapMasks, PolygonMasks
+from mmengine.config import ConfigDict
+from mmengine.structures import InstanceData
+
+from mmkd.registry import MODELS
+
+TRAIN_GOLDEN = 'centermask2/D_train_lite-V-19-slim-dw-eSE'
+INFER_GOLDEN = 'centermask2/C_infer_lite-V-19-slim-dw-eSE_im1'
+CHANNELS = 8
+NUM_CLASSES = 3
+
+
+def unit_arrays(prefix):
+    """The arrays of one unit, without the prefix of their names."""
+    arrays = golden_arrays('centermask2/E_units')
+    return {key[len(prefix) + 1 :]: value for key, value in arrays.items() if key.startswith(f'{prefix}_')}
+
+
+def golden_ground_truth():
+    """(height, width), boxes (G, 4) and polygons of both golden images."""
+    truth = json.loads((GOLDENS / 'centermask2' / 'golden_gt.json').read_text())
+    images = []
+    for image in truth['images']:
+        annotations = [a for a in truth['annotations'] if a['image_id'] == image['id']]
+        boxes = torch.tensor([a['bbox'] for a in annotations], dtype=torch.float32)
+        boxes[:, 2:] += boxes[:, :2]
+        polygons = [[np.asarray(polygon, dtype=np.float64) for polygon in a['segmentation']] for a in annotations]
+        labels = torch.tensor([a['category_id'] - 1 for a in annotations])
+        size = (image['height'], image['width'])
+        images.append(dict(size=size, boxes=boxes, labels=labels, masks=PolygonMasks(polygons, *size)))
+    return images
+
+
+def to_bitmaps(polygons):
+    """The same instances as bitmaps of the image."""
+    return BitmapMasks(polygons.to_ndarray(), polygons.height, polygons.width)
+
+
+def make_roi_head(**changes):
+    """A CenterMask RoI head of few channels, on strides 8, 16 and 32."""
+    cfg = ConfigDict(
+        type='CenterMaskRoIHead',
+        mask_roi_extractor=dict(
+            type='AdaptiveRoIExtractor',
+            roi_layer=dict(type='RoIAlign', output_size=14, sampling_ratio=0, aligned=True),
+            out_channels=CHANNELS,
+            featmap_strides=[8, 16, 32],
+        ),
+        mask_head=dict(
+            type='SpatialAttentionMaskHead',
+            num_convs=2,
+            in_channels=CHANNELS,
+            conv_out_channels=CHANNELS,
+            num_classes=NUM_CLASSES,
+        ),
+        mask_iou_head=dict(
+            type='CenterMaskIoUHead',
+            num_convs=2,
+            in_channels=CHANNELS,
+            conv_out_channels=CHANNELS,
+            fc_out_channels=16,
+            num_classes=NUM_CLASSES,
+        ),
+        train_cfg=dict(
+            assigner=dict(
+                type='MaxIoUAssigner', pos_iou_thr=0.5, neg_iou_thr=0.5, min_pos_iou=0.5, match_low_quality=False
+            ),
+            sampler=dict(type='RandomSampler', num=512, pos_fraction=0.25, add_gt_as_proposals=True),
+            mask_size=28,
+        ),
+        test_cfg=dict(mask_thr_binary=0.5),
+    )
+    cfg.merge_from_dict(changes) if hasattr(cfg, 'merge_from_dict') else cfg.update(changes)
+    torch.manual_seed(0)
+    head = MODELS.build(cfg)
+    head.init_weights()
+    return head
+
+
+def make_features(num_images=2, height=64, width=96, requires_grad=False):
+    """Feature maps of all five FPN levels of a padded batch."""
+    torch.manual_seed(1)
+    maps = [torch.randn(num_images, CHANNELS, height // s, width // s) for s in (8, 16, 32)]
+    maps += [torch.randn(num_images, CHANNELS, 1, 1) for _ in range(2)]
+    return [feature.requires_grad_(requires_grad) for feature in maps]
+
+
+def rectangle(x1, y1, x2, y2):
+    return np.array([x1, y1, x2, y1, x2, y2, x1, y2], dtype=np.float64)
+
+
+def make_sample(boxes, labels=None, size=(64, 96), masks=None, **metainfo):
+    """A data sample whose instances are filled boxes, unless ``masks`` are given."""
+    boxes = torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4)
+    sample = DetDataSample(metainfo=dict(img_shape=size, ori_shape=size, scale_factor=(1.0, 1.0), **metainfo))
+    if masks is None:
+        masks = PolygonMasks([[rectangle(*box)] for box in boxes.tolist()], *size)
+    labels = torch.zeros(len(boxes), dtype=torch.long) if labels is None else torch.tensor(labels)
+    sample.gt_instances = InstanceData(bboxes=boxes, labels=labels, masks=masks)
+    return sample
+
+
+def make_proposals(boxes, scores=None, labels=None):
+    boxes = torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4)
+    scores = torch.linspace(0.9, 0.1, len(boxes)) if scores is None else torch.tensor(scores)
+    labels = torch.zeros(len(boxes), dtype=torch.long) if labels is None else torch.tensor(labels)
+    return InstanceData(bboxes=boxes, scores=scores, labels=labels)
