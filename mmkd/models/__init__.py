@@ -1,4 +1,14 @@
 from .backbones import MobileNetV2, VoVNet
 from .losses import LTRBIoULoss, ltrb_iou_loss
+from .roi_heads import AdaptiveRoIExtractor, CenterMaskIoUHead, CenterMaskRoIHead, SpatialAttentionMaskHead
 
-__all__ = ['LTRBIoULoss', 'MobileNetV2', 'VoVNet', 'ltrb_iou_loss']
+__all__ = [
+    'AdaptiveRoIExtractor',
+    'CenterMaskIoUHead',
+    'CenterMaskRoIHead',
+    'LTRBIoULoss',
+    'MobileNetV2',
+    'SpatialAttentionMaskHead',
+    'VoVNet',
+    'ltrb_iou_loss',
+]
