@@ -1,0 +1,3 @@
+from .center_mask import CenterMask
+
+__all__ = ['CenterMask']

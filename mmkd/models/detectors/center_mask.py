@@ -1,0 +1,160 @@
+"""CenterMask: FCOS with a mask branch on the boxes it finds."""
+
+from __future__ import annotations
+
+import copy
+
+from mmdet.models.detectors import SingleStageDetector
+from mmdet.structures import DetDataSample
+from mmengine.config import ConfigDict
+from mmengine.structures import InstanceData
+from torch import Tensor
+
+from mmkd.registry import MODELS
+
+
+@MODELS.register_module()
+class CenterMask(SingleStageDetector):
+    """One-stage instance segmentation: FCOS boxes, each with a mask of its own.
+
+    The box head is final: it names the class, and no second box stage follows. While training, the boxes it finds at
+    that moment are the proposals the mask branch learns from. mmdet's ``TwoStageDetector`` cannot hold it, since it
+    makes its first stage class-agnostic (``num_classes = 1``, labels set to zero) and renames ``bbox_head`` weights.
+
+    Args:
+        backbone: Config of the backbone.
+        neck: Config of the feature pyramid.
+        bbox_head: Config of the box head, see :class:`CenterMaskFCOSHead`.
+        roi_head: Config of the mask branch, see :class:`CenterMaskRoIHead`.
+        train_cfg: ``rpn_proposal``, how training proposals are chosen, and ``rcnn``, passed on to ``roi_head``.
+            Needed for training only.
+        test_cfg: ``bbox``, how boxes are chosen, and ``rcnn``, passed on to ``roi_head``.
+        data_preprocessor: Config of the data preprocessor.
+        init_cfg: Initialisation config.
+
+    Raises:
+        ValueError: If a part of ``train_cfg`` or ``test_cfg`` is missing, or the heads have different numbers of
+            classes.
+
+    Source: CenterMask: Real-Time Anchor-Free Instance Segmentation (Lee & Park 2020).
+    """
+
+    def __init__(
+        self,
+        backbone: dict,
+        neck: dict,
+        bbox_head: dict,
+        roi_head: dict,
+        train_cfg: dict | None = None,
+        test_cfg: dict | None = None,
+        data_preprocessor: dict | None = None,
+        init_cfg: dict | None = None,
+    ):
+        test_cfg = _config_with_keys('test_cfg', test_cfg, ('bbox', 'rcnn'))
+        _config_with_keys('test_cfg.bbox', test_cfg.bbox, ('score_thr', 'nms', 'max_per_img'))
+        if train_cfg is not None:
+            train_cfg = _config_with_keys('train_cfg', train_cfg, ('rpn_proposal', 'rcnn'))
+            _config_with_keys('train_cfg.rpn_proposal', train_cfg.rpn_proposal, ('score_thr', 'nms', 'max_per_img'))
+
+        super().__init__(
+            backbone,
+            neck,
+            copy.deepcopy(bbox_head),  # the base class writes the configs below into it
+            train_cfg=None,
+            test_cfg=test_cfg.bbox,
+            data_preprocessor=data_preprocessor,
+            init_cfg=init_cfg,
+        )
+        roi_head = copy.deepcopy(roi_head)
+        roi_head.update(train_cfg=train_cfg.rcnn if train_cfg else None, test_cfg=test_cfg.rcnn)
+        self.roi_head = MODELS.build(roi_head)
+        self.train_cfg = train_cfg
+        self.test_cfg = test_cfg
+        self._check_num_classes()
+
+    def _check_num_classes(self) -> None:
+        number = self.bbox_head.num_classes
+        for name in ('mask_head', 'mask_iou_head'):
+            head = getattr(self.roi_head, name, None)
+            if head is None or getattr(head, 'class_agnostic', False) or head.num_classes == number:
+                continue
+            raise ValueError(
+                f'bbox_head.num_classes is {number}, but roi_head.{name}.num_classes is {head.num_classes}: '
+                'expected the same number, since the class of a box selects its mask'
+            )
+
+    def loss(self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample]) -> dict[str, Tensor]:
+        """Losses of a batch.
+
+        Args:
+            batch_inputs: Normalised images (N, 3, H, W).
+            batch_data_samples: Ground truth of each image: ``bboxes``, ``labels`` and ``masks``.
+
+        Returns:
+            ``loss_cls``, ``loss_bbox``, ``loss_centerness`` and those of the mask branch, ``loss_mask`` and
+            ``loss_mask_iou``.
+
+        Raises:
+            ValueError: If the detector was built without ``train_cfg``.
+        """
+        if self.train_cfg is None:
+            raise ValueError('train_cfg: expected a dict with rpn_proposal and rcnn for training, got None')
+        x = self.extract_feat(batch_inputs)
+        losses, proposals = self.bbox_head.loss_and_predict(
+            x, batch_data_samples, proposal_cfg=self.train_cfg.rpn_proposal
+        )
+        losses.update(self.roi_head.loss(x, proposals, batch_data_samples))
+        return losses
+
+    def predict(
+        self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample], rescale: bool = True
+    ) -> list[DetDataSample]:
+        """Detections of a batch, written into the samples as ``pred_instances``.
+
+        Args:
+            batch_inputs: Normalised images (N, 3, H, W).
+            batch_data_samples: Meta information of each image.
+            rescale: Whether boxes and masks are of the original image or of the network's input.
+
+        Returns:
+            The samples. Their ``pred_instances`` have ``bboxes`` (n, 4), ``scores`` (n,), ``labels`` (n,), ``masks``
+            (n, H, W) and ``mask_scores`` (n,): the scores to rank masks by, while ``scores`` rank boxes.
+        """
+        x = self.extract_feat(batch_inputs)
+        # Masks are predicted for the boxes as found, so these stay in input pixels until then.
+        boxes = self.bbox_head.predict(x, batch_data_samples, rescale=False)
+        results = self.roi_head.predict(x, boxes, batch_data_samples, rescale=rescale)
+        return self.add_pred_to_datasample(batch_data_samples, results)
+
+    def _forward(
+        self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample] | None = None
+    ) -> tuple[tuple[list[Tensor], ...], tuple[Tensor, ...]]:
+        """Raw outputs without post-processing of masks, for measuring and tracing the network.
+
+        Args:
+            batch_inputs: Normalised images (N, 3, H, W).
+            batch_data_samples: Meta information of each image. Without it images count as unpadded.
+
+        Returns:
+            The outputs of the box head (class logits, distances and centreness logits of each level) and those of the
+            mask branch for the boxes found (mask logits and mask IoUs).
+        """
+        if batch_data_samples is None:
+            height, width = batch_inputs.shape[-2:]
+            meta = dict(img_shape=(height, width), ori_shape=(height, width), scale_factor=(1.0, 1.0))
+            batch_data_samples = [DetDataSample(metainfo=meta) for _ in batch_inputs]
+        x = self.extract_feat(batch_inputs)
+        box_outputs = self.bbox_head(x)
+        boxes = self._find_boxes(box_outputs, batch_data_samples)
+        return box_outputs, self.roi_head.forward(x, boxes, batch_data_samples)
+
+    def _find_boxes(self, box_outputs: tuple, batch_data_samples: list[DetDataSample]) -> list[InstanceData]:
+        metas = [sample.metainfo for sample in batch_data_samples]
+        return self.bbox_head.predict_by_feat(*box_outputs, batch_img_metas=metas)
+
+
+def _config_with_keys(name: str, config: dict | None, keys: tuple[str, ...]) -> ConfigDict:
+    missing = [key for key in keys if key not in (config or {})]
+    if missing:
+        raise ValueError(f'{name}: {", ".join(missing)} missing, expected a dict with {", ".join(keys)}, got {config}')
+    return ConfigDict(config)
