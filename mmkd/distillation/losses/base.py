@@ -1,0 +1,53 @@
+"""The thin module around a loss function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+Levels = Tensor | Sequence[Tensor]
+
+
+class DistillationLoss(nn.Module):
+    """Keeps a loss function's options and applies it to one pair of tensors, or to each level of two lists of them.
+
+    A subclass writes out its options in ``__init__``, hands them to this one, and calls :meth:`weigh` in ``forward``.
+    ``forward`` names its inputs ``preds_S`` and ``preds_T``, as mmrazor's losses do.
+
+    Args:
+        loss_weight: Factor on the loss.
+        **options: Passed on to the loss function in every call.
+    """
+
+    def __init__(self, loss_weight: float = 1.0, **options):
+        super().__init__()
+        self.loss_weight = loss_weight
+        self.options = options
+
+    def weigh(self, function: Callable[..., Tensor], preds_S: Levels, preds_T: Levels, **more) -> Tensor:
+        """``loss_weight`` times the loss, a scalar. Of lists: the mean over the levels, each with its item of ``more``.
+
+        Raises:
+            TypeError: one of ``preds_S`` and ``preds_T`` is a list and the other is not.
+            ValueError: they have different numbers of levels, or none.
+        """
+        if isinstance(preds_S, Tensor) and isinstance(preds_T, Tensor):
+            return self.loss_weight * function(preds_S, preds_T, **self.options, **more)
+        name = type(self).__name__
+        if isinstance(preds_S, Tensor) or isinstance(preds_T, Tensor):
+            raise TypeError(
+                f'{name}: expected two tensors or two lists of level tensors, '
+                f'but preds_S is a {type(preds_S).__name__} and preds_T a {type(preds_T).__name__}'
+            )
+        if len(preds_S) != len(preds_T) or not len(preds_S):
+            raise ValueError(f'{name}: preds_S has {len(preds_S)} levels and preds_T has {len(preds_T)}')
+        losses = [
+            function(student, teacher, **self.options, **{k: v if v is None else v[i] for k, v in more.items()})
+            for i, (student, teacher) in enumerate(zip(preds_S, preds_T, strict=True))
+        ]
+        return self.loss_weight * torch.stack(losses).mean()
+
+    def extra_repr(self) -> str:
+        return ', '.join(f'{key}={value!r}' for key, value in {**self.options, 'loss_weight': self.loss_weight}.items())

@@ -1,0 +1,113 @@
+"""What the losses share: precision, shapes, masks, and divisions that are safe at zero."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+ALIGN = ('none', 'student', 'teacher')
+
+
+def autocast_off(device: torch.device):
+    """A context in which nothing is cast to half precision, where sums over a map overflow or round away."""
+    if device.type == 'meta':  # has no autocast to switch off
+        return nullcontext()
+    return torch.autocast(device.type, enabled=False)
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """Half precision becomes float32; float32 and float64 stay."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def distillation_loss(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Decorates ``function(student, teacher, ...)`` with the three rules that every loss here obeys.
+
+    No gradient reaches the teacher; autocast is off inside; both tensors have the student's precision, at least
+    float32. Gradients reach the student in the dtype it came in.
+    """
+
+    @functools.wraps(function)
+    def wrapper(student: Tensor, teacher: Tensor, *args, **kwargs) -> Tensor:
+        for name, value in (('student', student), ('teacher', teacher)):
+            if not isinstance(value, Tensor):
+                raise TypeError(f'{function.__name__}: {name} must be a tensor, but is a {type(value).__name__}')
+        with autocast_off(student.device):
+            student = at_least_float32(student)
+            return function(student, teacher.detach().to(student.dtype), *args, **kwargs)
+
+    return wrapper
+
+
+def check_choice(name: str, value, choices: Iterable) -> None:
+    """Raises ValueError if ``value`` is not one of ``choices``."""
+    choices = tuple(choices)
+    if value not in choices:
+        raise ValueError(f'{name}: expected one of {", ".join(map(repr, choices))}, but got {value!r}')
+
+
+def check_positive(name: str, value: float) -> None:
+    """Raises ValueError if ``value`` is not a number above zero."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
+        raise ValueError(f'{name}: expected a number above 0, but got {value!r}')
+
+
+def check_batch(student: Tensor, teacher: Tensor, loss: str, same_channels: bool = True) -> None:
+    """Raises ValueError unless both are (N, C, *) of as many dimensions, with the same N and, if asked, the same C."""
+    shapes = f'student {tuple(student.shape)}, teacher {tuple(teacher.shape)}'
+    if student.dim() < 2 or student.dim() != teacher.dim():
+        raise ValueError(f'{loss}: expected two tensors (N, C, *) of as many dimensions, but got {shapes}')
+    if student.shape[0] != teacher.shape[0]:
+        raise ValueError(f'{loss}: student and teacher have different batch sizes: {shapes}')
+    if same_channels and student.shape[1] != teacher.shape[1]:
+        raise ValueError(
+            f'{loss}: student and teacher have different numbers of channels (classes): {shapes}; '
+            'logits need the same classes, features a connector such as connector="conv1x1"'
+        )
+
+
+def align_size(student: Tensor, teacher: Tensor, align: str, align_corners: bool, loss: str) -> tuple[Tensor, Tensor]:
+    """Brings two maps (N, C, H, W) to one spatial size, that of the net named by ``align``, bilinearly.
+
+    Raises:
+        ValueError: the sizes differ and ``align`` is ``'none'``, or they are not two-dimensional maps.
+    """
+    if student.shape[2:] == teacher.shape[2:]:
+        return student, teacher
+    sizes = f'student {tuple(student.shape)}, teacher {tuple(teacher.shape)}'
+    if align == 'none':
+        raise ValueError(
+            f'{loss}: student and teacher have different spatial sizes: {sizes}; is it the same level of both? '
+            "If so, align='student' resizes the teacher's map to the student's size, align='teacher' the student's"
+        )
+    if student.dim() != 4:
+        raise ValueError(f'{loss}: only maps (N, C, H, W) can be resized, but got {sizes}')
+    resize = functools.partial(F.interpolate, mode='bilinear', align_corners=align_corners)
+    if align == 'student':
+        return student, resize(teacher, size=student.shape[2:])
+    return resize(student, size=teacher.shape[2:]), teacher
+
+
+def safe_norm(x: Tensor, dim: int, keepdim: bool = False) -> Tensor:
+    """L2 norm along ``dim`` whose gradient at the zero vector is zero. That of ``torch.norm`` through sqrt is NaN."""
+    square = x.square().sum(dim, keepdim=keepdim)
+    positive = square > 0
+    return torch.where(positive, torch.where(positive, square, 1.0).sqrt(), 0.0)
+
+
+def unit_vectors(x: Tensor, eps: float = 1e-8, detach_norm: bool = False) -> Tensor:
+    """Divides each vector ``x[n, :, ...]`` by its norm plus ``eps``. A zero vector stays zero and gets no gradient.
+
+    Args:
+        x: (N, C, *).
+        eps: Added to the norm.
+        detach_norm: Treats the norm as a constant in the backward pass.
+    """
+    norm = safe_norm(x.detach() if detach_norm else x, dim=1, keepdim=True)
+    positive = norm > 0
+    return x * torch.where(positive, 1 / (torch.where(positive, norm, 1.0) + eps), 0.0)

@@ -1,0 +1,112 @@
+"""Holistic distillation: the terms of the game in which a critic tells the student's output from the teacher's.
+
+The teacher's output is "real", the student's "fake" (Liu et al. 2019, Structured Knowledge Distillation, section 3.3).
+The critic itself is a network and not a loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .functional import at_least_float32, autocast_off, check_choice, safe_norm
+
+MODES = ('wgan', 'hinge')
+
+
+def adversarial_student_loss(student_scores: Tensor) -> Tensor:
+    """What the student minimises, -mean D(S), with either form of the critic's loss.
+
+    Args:
+        student_scores: Output of the critic for the student's maps, any shape, with gradient to the student.
+
+    Returns:
+        A scalar.
+
+    Example:
+        >>> import torch
+        >>> round(adversarial_student_loss(torch.tensor([0.3, -0.2])).item(), 4)
+        -0.05
+    """
+    return -at_least_float32(student_scores).mean()
+
+
+def adversarial_critic_loss(student_scores: Tensor, teacher_scores: Tensor, mode: str = 'wgan') -> Tensor:
+    """What the critic minimises.
+
+    ``'wgan'``: mean D(S) - mean D(T), to be used with :func:`gradient_penalty`;
+    ``'hinge'``: mean max(0, 1 + D(S)) + mean max(0, 1 - D(T)).
+
+    Args:
+        student_scores: Output of the critic for the student's maps, which were detached before.
+        teacher_scores: Output of the critic for the teacher's.
+        mode: ``'wgan'`` or ``'hinge'``.
+
+    Returns:
+        A scalar.
+
+    Raises:
+        ValueError: the mode is unknown.
+
+    Example:
+        >>> import torch
+        >>> student, teacher = torch.tensor([0.3, -0.2]), torch.tensor([1.5, 0.1])
+        >>> round(adversarial_critic_loss(student, teacher, 'wgan').item(), 4)  # 0.05 - 0.8
+        -0.75
+        >>> round(adversarial_critic_loss(student, teacher, 'hinge').item(), 4)  # (1.3 + 0.8) / 2 + (0 + 0.9) / 2
+        1.5
+    """
+    check_choice('adversarial loss: mode', mode, MODES)
+    student_scores, teacher_scores = at_least_float32(student_scores), at_least_float32(teacher_scores)
+    if mode == 'wgan':
+        return student_scores.mean() - teacher_scores.mean()
+    return F.relu(1 + student_scores).mean() + F.relu(1 - teacher_scores).mean()
+
+
+def gradient_penalty(
+    critic: Callable[[Tensor], Tensor],
+    student: Tensor,
+    teacher: Tensor,
+    loss_weight: float = 10.0,
+    alpha: Tensor | None = None,
+) -> Tensor:
+    r"""Keeps the critic 1-Lipschitz: :math:`\lambda\, \mathrm{mean}_n (\|\nabla_x D(\hat x_n)\|_2 - 1)^2`.
+
+    :math:`\hat x = \alpha T + (1 - \alpha) S`, :math:`\alpha` uniform in [0, 1), one for each image (Gulrajani et al.
+    2017, eq. 3). Where the gradient is exactly zero the penalty is 1 and has no gradient; the original's is NaN.
+    Runs in float32 with autocast off, since it differentiates twice.
+
+    Args:
+        critic: Maps (N, C, H, W) to scores, anything of first dimension N. A normalisation over the batch in it makes
+            the penalty one of the whole batch rather than of each image.
+        student: The student's maps (N, C, H, W). Detached here.
+        teacher: The teacher's maps, same shape. Detached here.
+        loss_weight: The factor lambda.
+        alpha: (N,), fixes the places instead of drawing them.
+
+    Returns:
+        A scalar with gradient to the critic's parameters only.
+
+    Raises:
+        ValueError: the shapes differ.
+
+    Example:
+        >>> import torch
+        >>> student, teacher = torch.rand(4, 3, 5, 5), torch.rand(4, 3, 5, 5)
+        >>> steep = lambda x: 2 * x[:, 0, 0, 0]  # gradient (2, 0, ..., 0): penalty 10 * (2 - 1)^2
+        >>> gradient_penalty(steep, student, teacher).item()
+        10.0
+    """
+    if student.shape != teacher.shape:
+        raise ValueError(f'gradient penalty: student {tuple(student.shape)}, teacher {tuple(teacher.shape)}')
+    student, teacher = at_least_float32(student.detach()), at_least_float32(teacher.detach())
+    if alpha is None:
+        alpha = torch.rand(len(student), device=student.device, dtype=student.dtype)
+    alpha = alpha.view(-1, *[1] * (student.dim() - 1))
+    with torch.enable_grad(), autocast_off(student.device):
+        between = (alpha * teacher + (1 - alpha) * student).requires_grad_()
+        (slope,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
+        return loss_weight * (safe_norm(slope.flatten(1), dim=1) - 1).square().mean()

@@ -1,0 +1,185 @@
+"""Pixel-wise distillation: the class distributions of student and teacher, compared at every pixel."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mmkd.registry import MODELS
+
+from .base import DistillationLoss, Levels
+from .functional import ALIGN, align_size, check_batch, check_choice, check_positive, distillation_loss
+
+MODES = ('kl', 'ce')
+ACTIVATIONS = ('softmax', 'sigmoid')
+REDUCTIONS = ('mean', 'batch_sum', 'class_mean', 'batchmean', 'sum')
+
+
+@distillation_loss
+def pixel_wise_loss(
+    student: Tensor,
+    teacher: Tensor,
+    temperature: float = 1.0,
+    mode: str = 'kl',
+    activation: str = 'softmax',
+    reduction: str = 'mean',
+    mask: Tensor | None = None,
+    align: str = 'none',
+    align_corners: bool = False,
+    legacy_unpermuted: bool = False,
+) -> Tensor:
+    r"""Divergence of the student's class distribution from the teacher's, averaged over the pixels.
+
+    With :math:`p` and :math:`q` the softmax over the C classes of ``teacher / T`` and ``student / T`` at a pixel,
+
+    .. math:: \ell = T^2 \sum_c p_c (\log p_c - \log q_c) \quad (kl), \qquad
+              \ell = -T^2 \sum_c p_c \log q_c \quad (ce).
+
+    Both have the same gradient; kl is zero where the two agree. The factor :math:`T^2` keeps the size of the gradient
+    about the same at any temperature T (Hinton et al. 2015). ``activation='sigmoid'`` takes each class as a binary
+    decision, as detectors with a focal loss are trained, and sums the C binary divergences.
+
+    The sum over all pixels is divided according to ``reduction``; M is the number of pixels N*H*W, or the sum of the
+    mask:
+
+    ============== ================= =====================================================================
+    ``mean``       M                 weight independent of batch and image size (default); each level of
+                                     CenterMask_KD; eq. 2 of Structured Knowledge Distillation (Liu et al. 2019)
+    ``batch_sum``  M / N             released code of that paper: grows with the batch
+    ``class_mean`` M * C             its first (CVPR) code, and ``nn.KLDivLoss()`` as in DeepLabV3+ KD
+    ``batchmean``  N                 mmrazor's ``KLDivergence``: grows with the image
+    ``sum``        1                 nothing divided
+    ============== ================= =====================================================================
+
+    Args:
+        student: Logits (N, C, *), before softmax or sigmoid.
+        teacher: Logits (N, C, *). They get no gradient.
+        temperature: T, above 0.
+        mode: ``'kl'`` or ``'ce'``.
+        activation: ``'softmax'`` over the classes, or ``'sigmoid'`` per class.
+        reduction: See the table.
+        mask: (N, *), bool or weights of at least 0; pixels of weight 0 do not count. A batch without a counting pixel
+            gives 0. Has the size the maps have after ``align``.
+        align: What is done about different spatial sizes. ``'none'``: an error; ``'student'``: the teacher's logits are
+            resized to the student's size; ``'teacher'``: the other way round. Bilinear.
+        align_corners: As in ``F.interpolate``. True in both codes of Structured Knowledge Distillation.
+        legacy_unpermuted: The released code up to December 2019 reshaped (N, C, H, W) to (-1, C) without moving the
+            channel axis, so that its softmax ran over C neighbouring values of one row instead of over the classes.
+            Only for reproducing numbers of that time; softmax only, no mask.
+
+    Returns:
+        A scalar, float32 (or float64 if the student is).
+
+    Raises:
+        TypeError: an input is not a tensor.
+        ValueError: an option is unknown, or the shapes do not fit.
+
+    Example:
+        >>> import torch
+        >>> student = torch.zeros(2, 2, 4, 4)  # q = (1/2, 1/2) everywhere
+        >>> teacher = torch.tensor([0.75, 0.25]).log().view(1, 2, 1, 1).expand(2, 2, 4, 4)
+        >>> round(pixel_wise_loss(student, teacher).item(), 4)  # .75 log(.75/.5) + .25 log(.25/.5)
+        0.1308
+    """
+    _check_options(temperature, mode, activation, reduction, align, legacy_unpermuted)
+    check_batch(student, teacher, 'pixel-wise loss')
+    student, teacher = align_size(student, teacher, align, align_corners, 'pixel-wise loss')
+    number, num_classes = student.shape[:2]
+    if legacy_unpermuted:
+        if mask is not None:
+            raise ValueError('pixel-wise loss: legacy_unpermuted mixes pixels, so it takes no mask')
+        student, teacher = student.reshape(-1, num_classes), teacher.reshape(-1, num_classes)
+    divergence = _softmax_divergence if activation == 'softmax' else _sigmoid_divergence
+    per_pixel = divergence(student / temperature, teacher / temperature, mode) * temperature**2
+    total, pixels = _masked_sum(per_pixel, mask)
+    divisor = {
+        'mean': pixels,
+        'batch_sum': pixels / number,
+        'class_mean': pixels * num_classes,
+        'batchmean': number,
+        'sum': 1,
+    }
+    return total / divisor[reduction]
+
+
+def _softmax_divergence(student: Tensor, teacher: Tensor, mode: str) -> Tensor:
+    log_q, log_p = F.log_softmax(student, dim=1), F.log_softmax(teacher, dim=1)
+    return (log_p.exp() * (log_p - log_q if mode == 'kl' else -log_q)).sum(dim=1)
+
+
+def _sigmoid_divergence(student: Tensor, teacher: Tensor, mode: str) -> Tensor:
+    # log(1 - sigmoid(x)) = logsigmoid(-x): exact also where the sigmoid rounds to 1
+    loss = 0
+    for sign in (1, -1):
+        log_q, log_p = F.logsigmoid(sign * student), F.logsigmoid(sign * teacher)
+        loss = loss + log_p.exp() * (log_p - log_q if mode == 'kl' else -log_q)
+    return loss.sum(dim=1)
+
+
+def _masked_sum(per_pixel: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | int]:
+    """The sum of the loss over the pixels, and what to divide by for their mean."""
+    if mask is None:
+        return per_pixel.sum(), max(per_pixel.numel(), 1)
+    if mask.shape != per_pixel.shape:
+        raise ValueError(
+            f'pixel-wise loss: mask is {tuple(mask.shape)}, expected (N, *) = {tuple(per_pixel.shape)}, '
+            'the size of the compared maps'
+        )
+    mask = mask.detach().to(per_pixel.dtype)
+    pixels = mask.sum()
+    return (per_pixel * mask).sum(), torch.where(pixels > 0, pixels, 1.0)
+
+
+def _check_options(temperature, mode, activation, reduction, align, legacy_unpermuted):
+    check_positive('pixel-wise loss: temperature', temperature)
+    check_choice('pixel-wise loss: mode', mode, MODES)
+    check_choice('pixel-wise loss: activation', activation, ACTIVATIONS)
+    check_choice('pixel-wise loss: reduction', reduction, REDUCTIONS)
+    check_choice('pixel-wise loss: align', align, ALIGN)
+    if legacy_unpermuted and activation != 'softmax':
+        raise ValueError(f"pixel-wise loss: legacy_unpermuted needs activation='softmax', but got {activation!r}")
+
+
+@MODELS.register_module()
+class PixelWiseLoss(DistillationLoss):
+    """Module of :func:`pixel_wise_loss`.
+
+    Args:
+        temperature, mode, activation, reduction, align, align_corners, legacy_unpermuted: See :func:`pixel_wise_loss`.
+        loss_weight: Factor on the loss.
+
+    Example:
+        >>> import torch
+        >>> loss = PixelWiseLoss(activation='sigmoid', loss_weight=2.0)
+        >>> levels = [torch.randn(2, 5, size, size) for size in (8, 4)]
+        >>> loss(levels, levels).item()
+        0.0
+    """
+
+    def __init__(
+        self,
+        temperature: float = 1.0,
+        mode: str = 'kl',
+        activation: str = 'softmax',
+        reduction: str = 'mean',
+        align: str = 'none',
+        align_corners: bool = False,
+        legacy_unpermuted: bool = False,
+        loss_weight: float = 1.0,
+    ):
+        _check_options(temperature, mode, activation, reduction, align, legacy_unpermuted)
+        super().__init__(
+            loss_weight,
+            temperature=temperature,
+            mode=mode,
+            activation=activation,
+            reduction=reduction,
+            align=align,
+            align_corners=align_corners,
+            legacy_unpermuted=legacy_unpermuted,
+        )
+
+    def forward(self, preds_S: Levels, preds_T: Levels, mask: Levels | None = None) -> Tensor:
+        """The weighted loss of logits (N, C, *), or its mean over two lists of levels (with a list of masks)."""
+        return self.weigh(pixel_wise_loss, preds_S, preds_T, mask=mask)
