@@ -66,9 +66,13 @@ class Registry(mmengine_registry.Registry):
     def get(self, key: str):
         """Returns the class registered as ``key``, or None. See the module's docstring for the search order."""
         scope, name = self.split_scope_key(key)
-        found = super().get(key)
-        if found is None and scope is None:
+        self.import_from_location()
+        found = None
+        if scope is None and name not in self._module_dict:
+            # Before the root: mmcv's Resize is there, which does not resize masks as mmdet's of that name does.
             found = self._get_from_hosts(name)
+        if found is None:
+            found = super().get(key)
         if found is None and scope in (None, self.scope) and self._lazy_locations:
             lazy_locations, self._lazy_locations = self._lazy_locations, []
             for location in lazy_locations:
