@@ -45,7 +45,7 @@ def to_bitmaps(polygons):
 
 
 def make_roi_head(**changes):
-    """A CenterMask RoI head of few channels, on strides 8, 16 and 32."""
+    """A CenterMask RoI head of few channels, on strides 8, 16 and 32; ``changes`` replace whole parts of its config."""
     cfg = ConfigDict(
         type='CenterMaskRoIHead',
         mask_roi_extractor=dict(
@@ -78,7 +78,7 @@ def make_roi_head(**changes):
         ),
         test_cfg=dict(mask_thr_binary=0.5),
     )
-    cfg.merge_from_dict(changes) if hasattr(cfg, 'merge_from_dict') else cfg.update(changes)
+    cfg.update(changes)
     torch.manual_seed(0)
     head = MODELS.build(cfg)
     head.init_weights()
