@@ -1,4 +1,5 @@
-from .backbones import MobileNetV2, VoVNet
+from .backbones import DilatedResNet, ESPNet, MobileNetV2, VoVNet
+from .decode_heads import ESPNetCHead, ESPNetHead
 from .dense_heads import CenterMaskFCOSHead
 from .detectors import CenterMask
 from .losses import LTRBIoULoss, ltrb_iou_loss
@@ -10,6 +11,10 @@ __all__ = [
     'CenterMaskFCOSHead',
     'CenterMaskIoUHead',
     'CenterMaskRoIHead',
+    'DilatedResNet',
+    'ESPNet',
+    'ESPNetCHead',
+    'ESPNetHead',
     'LTRBIoULoss',
     'MobileNetV2',
     'SpatialAttentionMaskHead',

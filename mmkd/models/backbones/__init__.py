@@ -1,4 +1,6 @@
+from .dilated_resnet import DilatedResNet
+from .espnet import ESPNet
 from .mobilenet_v2 import MobileNetV2
 from .vovnet import VoVNet
 
-__all__ = ['MobileNetV2', 'VoVNet']
+__all__ = ['DilatedResNet', 'ESPNet', 'MobileNetV2', 'VoVNet']

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from mmkd.registry import MODELS
 
-from ..backbones.espnet import BN_EPS, Conv, ConvNormAct, ESPBlock, NormAct
+from ..backbones.espnet import BN_EPS, DILATIONS, Conv, ConvNormAct, ESPBlock, NormAct
 
 
 @MODELS.register_module()
@@ -32,6 +32,9 @@ class ESPNetHead(BaseDecodeHead):
     Args:
         num_classes: Number of classes K; all inner maps of the decoder have K channels.
         in_channels: Channels of the three encoder maps at 1/2, 1/4 and 1/8.
+
+    Raises:
+        ValueError: There are fewer than 5 classes: a pyramid in the decoder shares its K channels among 5 branches.
     """
 
     def __init__(
@@ -41,6 +44,11 @@ class ESPNetHead(BaseDecodeHead):
         super().__init__(list(in_channels), num_classes, num_classes=num_classes, dropout_ratio=dropout_ratio, **kwargs)
         half, quarter, eighth = in_channels
         classes = self.out_channels
+        if classes < len(DILATIONS):
+            raise ValueError(
+                f'ESPNetHead: num_classes gives {classes} channels, expected {len(DILATIONS)} or more; '
+                'ESPNetCHead works with any number'
+            )
         self.classifier_1 = Conv(eighth, classes, 1)
         self.br = nn.BatchNorm2d(classes, eps=BN_EPS)
         self.up_l3 = nn.Sequential(_double(classes))
