@@ -18,12 +18,13 @@ _PUBLIC = {
 
 __all__ = ['__version__', *_PUBLIC]
 
-compat.register_config_scope()
+compat.install_mends()
 
 
 def __getattr__(name: str):
     if name in _PUBLIC:
-        return getattr(import_module(_PUBLIC[name]), name)
+        with compat.explained_imports():
+            return getattr(import_module(_PUBLIC[name]), name)
     raise AttributeError(f"module 'mmkd' has no attribute '{name}'")
 
 

@@ -1,6 +1,8 @@
 """Every workaround for the stack mmkd stands on. Each says what breaks, on which versions, and why this mends it.
 
-Nothing here is imported before it is needed: this module itself uses the standard library only.
+mmkd runs on two lines of the OpenMMLab packages: *onedl*, which is maintained, and *openmmlab*, the original. The mends
+hang on the import of the module they are for (see :class:`_ImportHooks`), so ``import mmkd`` stays light: this module
+uses the standard library only until mmengine or mmrazor is imported, by mmkd or by anyone else.
 """
 
 from __future__ import annotations
@@ -9,79 +11,200 @@ import functools
 import importlib.abc
 import importlib.util
 import sys
-from collections.abc import Callable
-from contextlib import nullcontext
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
 from pickle import UnpicklingError
+from types import ModuleType
+
+from .environment import check_environment, explained_imports
+
+__all__ = ['check_environment', 'explained_imports', 'import_mmrazor', 'install_mends', 'safe_globals']
 
 
-def register_config_scope() -> None:
-    """Makes ``_base_ = 'mmkd::...'`` resolve.
+def install_mends() -> None:
+    """Arranges that each mend is applied when its module is imported, or now if that has happened."""
+    _after_import('mmengine.utils.package_utils', _mend_package_look_up)
+    _after_import('mmengine.config.utils', _mend_config_packages)
+    _after_import('mmengine.runner.checkpoint', _mend_checkpoint_loading)
+    _around_import('mmrazor', _accept_mmcv_version)
+    for name in ('mmrazor.structures', 'mmrazor.models'):
+        _around_import(name, _close_quantization_gate)
 
-    mmengine (0.10.7 and onedl 0.10.12) resolves ``package::`` only for the packages of a fixed table,
-    ``MODULE2PACKAGE``. The table also maps ``mmseg`` to a distribution ``mmsegmentation`` that the OneDL line names
-    differently, which breaks ``mmseg::``. Both are mended in the table, when mmengine is first imported.
+
+# -------------------------------------------------------------------------------------------------------------- mmrazor
+
+
+def import_mmrazor() -> ModuleType:
+    """Imports mmrazor with all its components registered, and returns it.
+
+    mmrazor 1.0.0 by itself imports neither on PyTorch 2 nor with mmcv newer than 2.1; see the two mends below.
+
+    Raises:
+        ImportError: It is missing, or lacks something. Says what to install.
     """
-    _after_import('mmengine.config.utils', _mend_module_table)
+    if 'mmrazor.models' not in sys.modules or 'mmrazor.engine' not in sys.modules:
+        check_environment(('mmengine', 'mmcv', 'mmrazor'))
+    import_module('mmrazor.models')
+    import_module('mmrazor.engine')
+    return import_module('mmrazor')
 
 
-def _mend_module_table(config_utils) -> None:
+_patching = threading.RLock()
+
+
+def _accept_mmcv_version(module: ModuleType, execute: Callable[[], None]) -> None:
+    """``import mmrazor`` asserts mmcv <= 2.1.0; the OneDL line is at 2.3.6, with the same interface.
+
+    mmcv shows another version while ``mmrazor/__init__.py`` runs, and only if its check has failed.
+    """
+    try:
+        execute()
+    except AssertionError as error:
+        if 'MMCV' not in str(error):
+            raise
+        mmcv = import_module('mmcv')
+        with _patching, _patched(mmcv, '__version__', '2.1.0'):
+            execute()
+
+
+def _close_quantization_gate(module: ModuleType, execute: Callable[[], None]) -> None:
+    """``import mmrazor.models`` builds quantization tables from parts that PyTorch 2.0 removed (``reverse2``, ...).
+
+    The released 1.0.0 opens this gate for PyTorch >= 1.13 without an upper bound, later sources up to 1.13.1. The gate
+    asks ``mmrazor.digit_version(torch.__version__)``, which answers 1.12.1 during the import; mmrazor then takes the
+    branch that leaves quantization out. Distillation does not use it.
+    """
+    torch = import_module('torch')
+    if hasattr(import_module('torch.ao.quantization.fuser_method_mappings'), 'reverse2'):
+        return execute()
+    mmrazor = sys.modules['mmrazor']
+    digit_version = mmrazor.digit_version
+
+    def without_quantization(version: str, *args, **kwargs):
+        return digit_version('1.12.1' if version == torch.__version__ else version, *args, **kwargs)
+
+    with _patching, _patched(mmrazor, 'digit_version', without_quantization):
+        try:
+            execute()
+        finally:
+            _rebind('mmrazor', {without_quantization: digit_version})
+
+
+@contextmanager
+def _patched(owner, name: str, value) -> Iterator[None]:
+    before = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, before)
+
+
+def _rebind(package: str, replacements: dict[Callable, Callable]) -> None:
+    """Replaces functions in every imported module of a package, where ``from x import f`` has copied them."""
+    for name, module in list(sys.modules.items()):
+        if module is not None and (name == package or name.startswith(f'{package}.')):
+            for key, value in list(vars(module).items()):
+                if isinstance(value, type(_rebind)) and value in replacements:
+                    setattr(module, key, replacements[value])
+
+
+# ---------------------------------------------------------------------------------------------- configs by package name
+
+
+def _mend_config_packages(config_utils: ModuleType) -> None:
+    """Makes ``_base_ = 'mmkd::...'`` resolve, and ``'mmseg::...'`` on the OneDL line.
+
+    mmengine (0.10.7 and onedl 0.10.12) resolves ``package::`` only for the packages of a fixed table. The table also
+    maps ``mmseg`` to the distribution ``mmsegmentation``, which the OneDL line has under another name.
+    """
     table = config_utils.MODULE2PACKAGE
     table.setdefault('mmkd', 'mmkd')
-    from importlib.metadata import PackageNotFoundError, distribution
+    if not _has_distribution(table.get('mmseg', 'mmseg')) and importlib.util.find_spec('mmseg'):
+        table['mmseg'] = 'mmseg'
 
+
+def _mend_package_look_up(package_utils: ModuleType) -> None:
+    """Makes mmengine 0.10.7 find packages without ``pkg_resources``, and those installed by ``pip install -e``.
+
+    It looks packages up with ``pkg_resources``, which setuptools 82 dropped and Python 3.12 no longer brings along:
+    every ``package::`` base then fails. Of an editable install it returns a folder that does not exist. Later versions,
+    like onedl 0.10.12, use ``importlib`` and are left alone.
+    """
+    replacements = {'is_installed': _is_installed, 'get_installed_path': _installed_path, 'package2module': _module_of}
+    before = {name: getattr(package_utils, name) for name in replacements}
+    if 'pkg_resources' in before['get_installed_path'].__code__.co_names:
+        _rebind('mmengine', {before[name]: replacements[name] for name in replacements})
+
+
+def _has_distribution(name: str) -> bool:
     try:
-        distribution(table['mmseg'])
+        distribution(name)
     except PackageNotFoundError:
-        if importlib.util.find_spec('mmseg'):
-            table['mmseg'] = 'mmseg'
+        return False
+    return True
 
 
-def _after_import(name: str, callback: Callable) -> None:
-    """Calls ``callback(module)`` once module ``name`` is imported; at once if it already is."""
-    if name in sys.modules:
-        callback(sys.modules[name])
-    else:
-        sys.meta_path.insert(0, _PostImportFinder(name, callback))
+def _is_installed(package: str) -> bool:
+    """Whether there is a distribution or a module of this name."""
+    if _has_distribution(package):
+        return True
+    spec = importlib.util.find_spec(package)
+    return spec is not None and spec.origin is not None
 
 
-class _PostImportFinder(importlib.abc.MetaPathFinder):
-    """Finds one module through the ordinary finders and runs a callback after it was executed, once."""
+def _installed_path(package: str) -> str:
+    """The folder of a module, given its name or that of its distribution.
 
-    def __init__(self, name: str, callback: Callable):
-        self.name = name
-        self.callback = callback
-
-    def find_spec(self, fullname, path=None, target=None):
-        if fullname != self.name:
-            return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(fullname)
-        if spec is None or spec.loader is None:
-            return spec
-        execute = spec.loader.exec_module
-
-        def execute_and_call(module):
-            execute(module)
-            self.callback(module)
-
-        spec.loader.exec_module = execute_and_call
-        return spec
+    Raises:
+        PackageNotFoundError: It is not installed.
+        RuntimeError: It is a namespace package, which has no folder of its own.
+    """
+    spec = importlib.util.find_spec(package) or importlib.util.find_spec(_module_of(package))
+    if spec is None:
+        raise PackageNotFoundError(package)
+    if spec.origin is None:
+        raise RuntimeError(f'{package} is a namespace package: it has no folder')
+    return str(Path(spec.origin).parent)
 
 
-# --------------------------------------------------------------------------- loading checkpoints without running code
+def _module_of(package: str) -> str:
+    """The module that a distribution provides."""
+    files = distribution(package).files or []
+    modules = sorted({file.parts[0] for file in files if len(file.parts) == 2 and file.name == '__init__.py'})
+    if not modules:
+        raise ValueError(f'distribution {package} does not say which module it provides')
+    return modules[0]
+
+
+# ----------------------------------------------------------------------------- loading checkpoints without running code
 
 
 def safe_globals():
     """Context in which ``torch.load(..., weights_only=True)`` accepts what a training run of mmengine saves.
 
-    PyTorch 2.6 made ``weights_only=True`` the default. The message hub in each checkpoint holds log buffers, numpy
-    scalars and config dicts, which it refuses.
+    The message hub in each checkpoint holds log buffers, numpy scalars and config dicts, which PyTorch refuses.
     """
     import torch
 
     if hasattr(torch.serialization, 'safe_globals'):
         return torch.serialization.safe_globals(_allowed_globals())
     return nullcontext()  # PyTorch before 2.5 has no allow-list: files with such objects are refused
+
+
+def _mend_checkpoint_loading(checkpoint: ModuleType) -> None:
+    """Lets mmengine 0.10.7 load its own checkpoints on PyTorch >= 2.6, where ``weights_only=True`` is the default.
+
+    It calls ``torch.load`` without an allow-list, so resuming and testing fail. onedl 0.10.12 has a list of its own.
+    """
+    import torch
+
+    if not hasattr(checkpoint, '_safe_torch_load') and hasattr(torch.serialization, 'add_safe_globals'):
+        torch.serialization.add_safe_globals(_allowed_globals())
 
 
 @functools.cache
@@ -118,3 +241,49 @@ def _statistic_of_history_buffer(owner: type, name: str) -> Callable:
     if owner is not HistoryBuffer or name.startswith('_'):
         raise UnpicklingError(f'Unsupported global: a log buffer may not refer to attribute {name!r} of {owner!r}')
     return getattr(owner, name)
+
+
+# --------------------------------------------------------------------------------------------------------- import hooks
+
+
+class _ImportHooks(importlib.abc.MetaPathFinder):
+    """Wraps the execution of chosen modules when they are imported; finding them is left to the ordinary finders."""
+
+    def __init__(self):
+        self.wrappers: dict[str, Callable[[ModuleType, Callable[[], None]], None]] = {}
+
+    def find_spec(self, fullname, path=None, target=None):
+        wrapper = self.wrappers.get(fullname)
+        if wrapper is None:
+            return None
+        for finder in sys.meta_path:
+            spec = None if finder is self else finder.find_spec(fullname, path, target)
+            if spec is not None:
+                if spec.loader is not None:
+                    execute = spec.loader.exec_module
+                    spec.loader.exec_module = lambda module, run=execute: wrapper(module, lambda: run(module))
+                return spec
+        return None
+
+
+_hooks = _ImportHooks()
+
+
+def _around_import(name: str, wrapper: Callable[[ModuleType, Callable[[], None]], None]) -> None:
+    """Has module ``name`` executed by ``wrapper(module, execute)``, unless it is imported already."""
+    _hooks.wrappers[name] = wrapper
+    if _hooks not in sys.meta_path:
+        sys.meta_path.insert(0, _hooks)
+
+
+def _after_import(name: str, mend: Callable[[ModuleType], None]) -> None:
+    """Calls ``mend(module)`` once module ``name`` is imported; at once if it already is."""
+
+    def execute_and_mend(module: ModuleType, execute: Callable[[], None]) -> None:
+        execute()
+        mend(module)
+
+    if name in sys.modules:
+        mend(sys.modules[name])
+    else:
+        _around_import(name, execute_and_mend)

@@ -3,19 +3,23 @@
 Three things differ from a plain child registry, all so that a config may mix mmkd with mmdet and mmseg without
 thinking about scopes:
 
-* what mmkd registers is also visible from the root, hence from every scope: ``type='DenseDistill'`` and
-  ``type='mmkd.DenseDistill'`` both work in an mmdet or mmseg config;
+* what mmkd registers is also visible from the root, hence from every scope once the module that holds it is imported:
+  ``type='CenterMask'`` works in an mmdet config beside ``type='mmkd.CenterMask'``, which imports what it needs;
 * a name that mmkd does not have is looked up in the libraries it extends. ``_base_ = 'mmkd::...'`` marks every dict of
-  the base with ``_scope_ = 'mmkd'``, and without this no mmdet component inside it would be found;
-* parts that need mmrazor are imported only when one of their names is asked for.
+  the base with ``_scope_ = 'mmkd'``, and without this no mmdet component inside it would be found. The library that the
+  run is about (``default_scope``) goes first, then mmengine's root, then the other libraries;
+* parts that need mmrazor are imported only when a name is found nowhere else.
 """
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 
 from mmengine import registry as mmengine_registry
 from mmengine.registry import DefaultScope
+
+from . import compat
 
 __all__ = [
     'DATASETS',
@@ -63,37 +67,59 @@ class Registry(mmengine_registry.Registry):
         for name in names:
             self.root._module_dict.setdefault(name, module)
 
+    def import_from_location(self) -> None:
+        """Imports the modules that register into this registry; says what to install if they cannot be imported."""
+        if not self._imported:
+            with compat.explained_imports():
+                super().import_from_location()
+
     def get(self, key: str):
         """Returns the class registered as ``key``, or None. See the module's docstring for the search order."""
         scope, name = self.split_scope_key(key)
         self.import_from_location()
-        found = None
-        if scope is None and name not in self._module_dict:
-            # Before the root: mmcv's Resize is there, which does not resize masks as mmdet's of that name does.
-            found = self._get_from_hosts(name)
+        if scope is not None and scope != self.scope:
+            return super().get(key)
+        found = self._search(scope, name)
+        if found is None and self._lazy_locations:
+            self._import_lazy_locations(name)
+            found = self._search(scope, name)
+        return super().get(key) if found is None else found  # the last resort of mmengine: a dotted path of a class
+
+    def _search(self, scope: str | None, name: str):
+        """Looks in this registry and, for a name without a scope, in the others."""
+        if name in self._module_dict or scope is not None:
+            return self._module_dict.get(name)
+        # Before the root: mmcv's Resize is there, which does not resize masks as mmdet's of that name does. The other
+        # libraries come after it: a segmentation run wants mmcv's RandomFlip, since mmseg has none, and not mmdet's.
+        running, *others = _host_scopes_by_relevance()
+        found = self._get_from_host(running, name)
         if found is None:
-            found = super().get(key)
-        if found is None and scope in (None, self.scope) and self._lazy_locations:
-            lazy_locations, self._lazy_locations = self._lazy_locations, []
-            for location in lazy_locations:
-                import_module(location)
-            found = super().get(key)
+            found = self.root._module_dict.get(name)
+        for other in others:
+            if found is None and (other != 'mmrazor' or 'mmrazor.models' in sys.modules):  # it takes seconds to import
+                found = self._get_from_host(other, name)
         return found
 
-    def _get_from_hosts(self, name: str):
-        for scope in _host_scopes_by_relevance():
-            if scope == 'mmrazor' and self._lazy_locations:
-                continue  # importing mmrazor takes seconds: only once mmkd's own lazy parts are wanted
-            try:
-                import_module(f'{scope}.registry')
-            except ImportError:
-                continue
-            host = self.root._search_child(scope)
-            if host is not None and host is not self:
-                host.import_from_location()
-                if name in host._module_dict:
-                    return host._module_dict[name]
-        return None
+    def _get_from_host(self, scope: str, name: str):
+        if scope == 'mmrazor':
+            compat.import_mmrazor()
+        try:
+            import_module(f'{scope}.registry')
+        except ImportError:
+            return None
+        host = self.root._search_child(scope)
+        if host is None:
+            return None
+        host.import_from_location()
+        return host._module_dict.get(name)
+
+    def _import_lazy_locations(self, name: str) -> None:
+        try:
+            for location in self._lazy_locations:
+                import_module(location)
+        except ImportError as error:
+            raise ImportError(f'{name} is in none of mmkd, mmdet and mmseg; is it for distillation? {error}') from error
+        self._lazy_locations = []
 
 
 def _host_scopes_by_relevance() -> list[str]:
