@@ -1,1 +1,1 @@
-
+"""Everything that needs a teacher."""

@@ -1,0 +1,275 @@
+"""The distillation algorithm: a student, a frozen teacher, and losses between what flows through them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from mmengine.model import BaseModel
+from mmengine.registry import DefaultScope
+from torch import Tensor, nn
+
+from mmkd.compat import import_mmrazor
+from mmkd.registry import MODELS
+
+from ..isolation import preserve_rng_state
+from ..network import build_network, resolve_network
+from ..short_form import compile_short_form, parse_short_form
+from ..teacher import NOT_GIVEN, FrozenTeacher
+from .dense_distiller import DenseDistiller
+from .dry_run import check_losses, infer_channels
+from .recording import TapRecorders
+from .state_dict import adapt_state_dict
+
+import_mmrazor()
+from mmrazor.models.algorithms import SingleTeacherDistill  # noqa: E402
+from mmrazor.models.utils import add_prefix  # noqa: E402
+from mmrazor.registry import MODELS as MMRAZOR_MODELS  # noqa: E402
+
+__all__ = ['DenseDistill']
+
+DRY_RUN_SIZE = (256, 256)
+
+
+@MODELS.register_module()
+class DenseDistill(SingleTeacherDistill):
+    """Trains a student with its own losses and with distillation losses towards a frozen teacher.
+
+    Takes the configs of mmrazor's ``SingleTeacherDistill`` and ``FpnTeacherDistill`` as they are, and a short form::
+
+        model = dict(
+            type='DenseDistill',
+            student=dict(cfg_path='mmkd::centermask/centermask-lite_v19_fpn_ms-4x_coco.py'),
+            teacher=dict(cfg_path='mmkd::centermask/centermask_v99_fpn_ms-3x_coco.py', ckpt='v99.pth'),
+            distill=dict(
+                fpn=dict(taps='neck', levels=(0, 1, 2), connector='conv1x1', loss=dict(type='PairWiseLoss')),
+                cls=dict(taps='bbox_head.conv_cls', loss=dict(type='PixelWiseLoss', activation='sigmoid'))))
+
+    The losses are logged as ``student.<its name>`` and ``distill.loss_<name>``. Predictions, validation and testing are
+    the student's; they neither build the teacher nor read its checkpoint.
+
+    Before training (in ``init_weights``, which mmengine's Runner calls then, or else at the first loss) the teacher is
+    built and loaded, and one small image is run through both networks to check every tap, level, connector and loss.
+
+    Args:
+        student: The student: a model, its config, or a dict with ``cfg_path`` (see :func:`resolve_network`).
+        teacher: The teacher, likewise, with the options of :class:`FrozenTeacher` beside: ``ckpt``, ``dtype``,
+            ``mode``, ``early_exit``, ``normalize``, ``allow_random``.
+        distill: The losses in the short form, see :func:`parse_short_form`.
+        distiller: The losses in mmrazor's vocabulary, in place of ``distill``. A ``ConfigurableDistiller`` is built as
+            a :class:`DenseDistiller`, which understands ``levels`` in addition.
+        architecture: mmrazor's name of ``student``.
+        teacher_ckpt: mmrazor's name of ``teacher.ckpt``. None, written out, starts with a random teacher.
+        student_trainable: Whether the student learns; only without its own loss can it be False.
+        calculate_student_loss: Whether the student's own losses are added.
+        module_inplace: Leave the ``inplace`` options of the student's modules on, even where they write over a tap.
+            What is recorded is then a copy.
+        teacher_module_inplace: The same for the teacher.
+        dry_run: Whether to check the losses before training; or ``dict(size=(H, W))`` of the image for it.
+        teacher_trainable: Must be False: the teacher never trains.
+        teacher_norm_eval: Must be True: the teacher is always in eval mode, in every layer.
+        data_preprocessor: Takes the place of the student's.
+        init_cfg: As in every mmengine model.
+
+    Raises:
+        ValueError: A key is missing, contradicts another, or asks for what a frozen teacher cannot do.
+        TypeError: The student is no mmengine model.
+    """
+
+    def __init__(
+        self,
+        student: BaseModel | Mapping | None = None,
+        teacher: nn.Module | Mapping | None = None,
+        distill: Mapping[str, Mapping] | None = None,
+        distiller: nn.Module | Mapping | None = None,
+        *,
+        architecture: BaseModel | Mapping | None = None,
+        teacher_ckpt: Any = NOT_GIVEN,
+        student_trainable: bool = True,
+        calculate_student_loss: bool = True,
+        module_inplace: bool = False,
+        teacher_module_inplace: bool = False,
+        dry_run: bool | Mapping = True,
+        teacher_trainable: bool = False,
+        teacher_norm_eval: bool = True,
+        data_preprocessor: Mapping | nn.Module | None = None,
+        init_cfg: Mapping | None = None,
+    ):
+        student = _one_of('student', student, 'architecture', architecture)
+        losses = _one_of('distill', distill, 'distiller', distiller)
+        if teacher is None:
+            raise ValueError('teacher: missing')
+        if teacher_trainable or not teacher_norm_eval:
+            raise ValueError('teacher_trainable=False and teacher_norm_eval=True were expected, a teacher never trains')
+        if not student_trainable and calculate_student_loss:
+            raise ValueError('student_trainable=False needs calculate_student_loss=False')
+        if isinstance(student, Mapping):
+            student = build_network(resolve_network(student, 'student'))
+
+        # Past SingleTeacherDistill's own __init__, which would build and load the teacher, as a child of this module.
+        super(SingleTeacherDistill, self).__init__(
+            architecture=student, data_preprocessor=data_preprocessor, init_cfg=init_cfg, module_inplace=module_inplace
+        )
+        self.teacher = FrozenTeacher.from_config(teacher, teacher_ckpt)
+        self.student_trainable = student_trainable
+        self.calculate_student_loss = calculate_student_loss
+        self.dry_run_size = _dry_run_size(dry_run)
+        self.distillation_stopped = False  # set by mmrazor's StopDistillHook
+        self._prepared = False
+        self._not_inferred: Exception | None = None
+
+        with preserve_rng_state():
+            self.distiller = self._build_distiller(losses, short=distill is not None)
+        self.student_recorders = TapRecorders(self.distiller.student_recorders, 'student', module_inplace)
+        self.teacher_recorders = TapRecorders(self.distiller.teacher_recorders, 'teacher', teacher_module_inplace)
+        self.student_recorders.initialize(self.student)
+
+    # ---- building ----------------------------------------------------------------------------------------------------
+
+    def _build_distiller(self, losses: nn.Module | Mapping, short: bool) -> nn.Module:
+        if isinstance(losses, nn.Module):
+            return losses
+        if short:
+            losses = self._compile(losses)
+        else:
+            losses = dict(losses)
+            if losses.get('type') in ('ConfigurableDistiller', 'mmrazor.ConfigurableDistiller'):
+                losses['type'] = 'mmkd.DenseDistiller'
+        # a name without scope means here what it means to mmrazor
+        with DefaultScope.overwrite_default_scope('mmrazor'):
+            return MMRAZOR_MODELS.build(losses)
+
+    def _compile(self, distill: Mapping) -> dict:
+        """The short form, written out. Connectors of unknown size are left out until training asks for them."""
+        entries = parse_short_form(distill)
+        try:
+            channels = infer_channels(entries, self.student, self.teacher, self.dry_run_size or DRY_RUN_SIZE)
+        except Exception as error:  # in testing it does not matter that the teacher's config is not there
+            self._not_inferred, channels = error, {}
+        return compile_short_form(entries, channels)
+
+    def prepare(self) -> None:
+        """Builds and loads the teacher and checks the losses, once.
+
+        Raises:
+            ValueError: A config key is wrong, the checkpoint does not fit, or a loss cannot be computed.
+            FileNotFoundError: The teacher's checkpoint does not exist.
+        """
+        if self._prepared:
+            return
+        device = next(self.student.parameters()).device
+        model = self.teacher.build(device)
+        self.teacher_recorders.initialize(model)
+        if self._not_inferred is not None:
+            raise ValueError(
+                'distill: the numbers of channels of the connectors were not found by running both networks: '
+                f'{type(self._not_inferred).__name__}: {self._not_inferred}. Write them out in the connectors, with '
+                'levels: connector=dict(type=..., in_channels=..., out_channels=...)'
+            ) from self._not_inferred
+        if self.teacher.mode == 'auto' and not self._reads_modules_only():
+            self.teacher.mode = 'loss'
+        if self.dry_run_size is not None:
+            check_losses(self, self.dry_run_size)
+        self._prepared = True
+
+    def _reads_modules_only(self) -> bool:
+        return self.teacher_recorders.only_modules and not self.distiller.deliveries.deliveries
+
+    def init_weights(self) -> None:
+        """Initialises the student and the connectors, and makes the teacher ready: training is about to begin."""
+        self.teacher.build()  # before anything that takes long, for mistakes in the config
+        super().init_weights()
+        self.prepare()
+
+    # ---- training ----------------------------------------------------------------------------------------------------
+
+    def loss(self, batch_inputs: Tensor, data_samples: Sequence | None = None) -> dict[str, Tensor]:
+        """The student's losses and the distillation losses of a batch.
+
+        Args:
+            batch_inputs: Images (N, C, H, W), normalised for the student.
+            data_samples: What else is known of them, with the ground truth.
+
+        Returns:
+            Losses by name.
+        """
+        if self.distillation_stopped:
+            return {**self._student_losses(batch_inputs, data_samples), **self._stopped_losses()}
+        self.prepare()
+        try:
+            self.distiller.set_deliveries_override(False)
+            self.run_teacher(batch_inputs, data_samples)
+            self.distiller.set_deliveries_override(True)
+            with self.student_recorders.attached(self.student), self.distiller.deliveries:
+                losses = self._student_losses(batch_inputs, data_samples)
+            losses.update(self.distill_losses())
+            return losses
+        finally:
+            self.clear_records()
+
+    def run_teacher(self, batch_inputs: Tensor, data_samples: Sequence | None = None) -> None:
+        """Records the teacher on a batch, until everything is recorded that the losses read."""
+        taps = None
+        if self._reads_modules_only() and isinstance(self.distiller, DenseDistiller):
+            taps = self.distiller.teacher_taps()
+        with self.teacher_recorders.attached(self.teacher.model), self.distiller.deliveries:
+            self.teacher.run(batch_inputs, data_samples, self.data_preprocessor, taps)
+
+    def distill_losses(self) -> dict[str, Tensor]:
+        """The distillation losses of what is recorded. A subclass that reads the records does it here."""
+        return add_prefix(self.distiller.compute_distill_losses(), 'distill')
+
+    def _student_losses(self, batch_inputs: Tensor, data_samples: Sequence | None) -> dict[str, Tensor]:
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.student_trainable):
+            losses = self.student(batch_inputs, data_samples, mode='loss')
+        return add_prefix(losses, 'student') if self.calculate_student_loss else {}
+
+    def _stopped_losses(self) -> dict[str, Tensor]:
+        """Zeros that still depend on the connectors: DDP waits for a gradient of everything that trains."""
+        trained = [p.sum() for p in self.distiller.parameters() if p.requires_grad]
+        zero = 0 * (sum(trained) if trained else next(self.student.parameters()).new_zeros(()))
+        return {f'distill.{name}': zero for name in self.distiller.loss_forward_mappings}
+
+    def clear_records(self) -> None:
+        """Lets go of all that is recorded, and of the graph behind it."""
+        self.student_recorders.clear()
+        self.teacher_recorders.clear()
+
+    # ---- what would otherwise be mmrazor's way -----------------------------------------------------------------------
+
+    def train(self, mode: bool = True) -> DenseDistill:
+        """Sets the mode of the student and the distiller. The teacher, no part of the module, stays in eval mode."""
+        return super(SingleTeacherDistill, self).train(mode)
+
+    def set_module_inplace_false(self, architecture: nn.Module, varstr: str) -> None:
+        """Does nothing: the recorders switch off what writes over a tap, and only that."""
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args, **kwargs) -> None:
+        """Loads, beside its own, state dicts of mmrazor's algorithms and of the student alone."""
+        adapt_state_dict(self, state_dict, prefix)
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+    def _apply(self, fn, *args, **kwargs) -> DenseDistill:
+        """Takes the teacher along to another device. To another precision it does not go; it has its own."""
+        super()._apply(fn, *args, **kwargs)
+        parameter = next(self.architecture.parameters(), None) if 'architecture' in self._modules else None
+        if parameter is not None and 'teacher' in self.__dict__:
+            self.teacher.to(parameter.device)
+        return self
+
+
+def _one_of(name: str, value: Any, other_name: str, other: Any) -> Any:
+    if (value is None) == (other is None):
+        given = 'none' if value is None else 'both'
+        raise ValueError(f'{name}, {other_name}: one of the two was expected, got {given}')
+    return other if value is None else value
+
+
+def _dry_run_size(dry_run: bool | Mapping) -> tuple[int, int] | None:
+    if isinstance(dry_run, bool):
+        return DRY_RUN_SIZE if dry_run else None
+    size = dry_run.get('size')
+    if not isinstance(size, Sequence) or len(size) != 2 or set(dry_run) - {'size', '_scope_'}:
+        raise ValueError(f'dry_run: True, False or dict(size=(H, W)) was expected, got {dict(dry_run)!r}')
+    return tuple(size)

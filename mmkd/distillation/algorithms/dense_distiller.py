@@ -1,0 +1,201 @@
+"""mmrazor's configurable distiller, with losses over several levels."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from mmengine.model import BaseModule, ModuleList
+from torch import Tensor
+
+from mmkd.compat import import_mmrazor
+from mmkd.registry import MODELS
+
+from ..connectors import build_connector
+from ..early_exit import Tap
+from ..isolation import preserve_rng_state
+from .recording import Levels, read_record, tap_of, tensors_in
+
+import_mmrazor()
+from mmrazor.models.distillers import ConfigurableDistiller  # noqa: E402
+
+__all__ = ['DenseDistiller', 'LevelConnectors']
+
+REDUCTIONS = {'mean': torch.mean, 'sum': torch.sum}
+
+
+@MODELS.register_module()
+class LevelConnectors(BaseModule):
+    """One connector for each level, with weights of its own.
+
+    Args:
+        connector: ``'conv1x1'``, or the config of a connector (see :func:`build_connector`).
+        channels: Channels of the student's and of the teacher's feature, per level; None where the config has them.
+    """
+
+    def __init__(self, connector: str | dict, channels: Sequence[Sequence[int | None]]):
+        super().__init__()
+        self.levels = ModuleList([build_connector(connector, *pair) for pair in channels])
+
+    def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """Applies each connector to its level.
+
+        Raises:
+            ValueError: There are more or fewer levels than connectors.
+        """
+        if len(features) != len(self.levels):
+            raise ValueError(f'{len(features)} levels were recorded, there are connectors for {len(self.levels)}')
+        return [connector(feature) for connector, feature in zip(self.levels, features, strict=True)]
+
+
+@MODELS.register_module()
+class DenseDistiller(ConfigurableDistiller):
+    """``ConfigurableDistiller`` in which one loss may span several levels.
+
+    An entry of ``loss_forward_mappings`` takes ``levels`` beside mmrazor's keys: ``'all'`` or a list of indices, of the
+    items of a tuple (the output of a neck) or of the calls of a module (a head that all levels share). The loss is then
+    computed level by level::
+
+        loss_forward_mappings=dict(loss_fpn=dict(
+            preds_S=dict(recorder='fpn', from_student=True, levels=[0, 1, 2]),
+            preds_T=dict(recorder='fpn', from_student=False, levels=[0, 1, 2])))
+
+    What the teacher recorded in half precision comes out as float32.
+
+    Args:
+        level_reduction: How the losses of the levels become one, ``'mean'`` or ``'sum'``; one word for all losses, or
+            a dict from names of losses. With the mean, a loss weight means the same for any number of levels.
+        names: How to call the losses in messages, by name.
+        **kwargs: The arguments of ``ConfigurableDistiller``.
+
+    Raises:
+        ValueError: ``level_reduction`` is unknown.
+    """
+
+    def __init__(
+        self,
+        level_reduction: str | Mapping[str, str] = 'mean',
+        names: Mapping[str, str] | None = None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        given = [level_reduction] if isinstance(level_reduction, str) else level_reduction.values()
+        unknown = [word for word in given if word not in REDUCTIONS]
+        if unknown:
+            raise ValueError(f'level_reduction: one of {list(REDUCTIONS)} was expected, got {unknown[0]!r}')
+        self.level_reduction = level_reduction
+        self.names = names or {}
+
+    def init_weights(self) -> None:
+        """Initialises the connectors, which mmrazor forgets, on random numbers of their own.
+
+        Those of the run stay untouched: the student takes the same way as without a teacher.
+        """
+        with preserve_rng_state():
+            super().init_weights()
+            for connector in self.connectors.values():
+                if isinstance(connector, BaseModule) and not connector.is_init:
+                    connector.init_weights()
+
+    def teacher_taps(self) -> list[Tap]:
+        """All that the losses read from modules of the teacher."""
+        taps = []
+        for mapping in self.loss_forward_mappings.values():
+            for record in mapping.values():
+                recorder = self.teacher_recorders.recorders.get(record.get('recorder'))
+                if record.get('from_student') or not hasattr(recorder, 'forward_hook'):
+                    continue
+                where = {key: record[key] for key in ('record_idx', 'data_idx', 'levels') if key in record}
+                taps.append(tap_of(recorder, **where))
+        return list(dict.fromkeys(taps))
+
+    def get_record(
+        self,
+        recorder: str,
+        from_student: bool,
+        record_idx: int = 0,
+        data_idx: int | None = None,
+        connector: str | None = None,
+        connector_idx: int | None = None,
+        levels: str | Sequence[int] | None = None,
+    ) -> Any:
+        """Returns what was recorded, past its connector; a list of levels if ``levels`` is given.
+
+        Raises:
+            ValueError: A level does not exist, or nothing was recorded.
+        """
+        manager = self.student_recorders if from_student else self.teacher_recorders
+        side = 'student' if from_student else 'teacher'
+        data = read_record(manager.get_recorder(recorder), side, record_idx, data_idx, levels)
+        if not from_student:
+            data = _in_single_precision(data)
+        if connector:
+            data = self._connect(self.connectors[connector], data)
+        if connector_idx is not None:
+            data = Levels(item[connector_idx] for item in data) if isinstance(data, Levels) else data[connector_idx]
+        return data
+
+    @staticmethod
+    def _connect(connector, data):
+        if isinstance(connector, LevelConnectors):
+            return Levels(connector(data)) if isinstance(data, Levels) else connector([data])[0]
+        return Levels(map(connector, data)) if isinstance(data, Levels) else connector(data)
+
+    def compute_distill_losses(self) -> dict[str, Tensor]:
+        """All losses of what the recorders hold.
+
+        Raises:
+            ValueError: A loss cannot be computed; says which, from what, and why.
+        """
+        return {name: self.compute_loss(name) for name in self.loss_forward_mappings}
+
+    def compute_loss(self, name: str) -> Tensor:
+        """One loss of what the recorders hold; see :meth:`compute_distill_losses`."""
+        arguments = {}
+        try:
+            for key, record in self.loss_forward_mappings[name].items():
+                arguments[key] = self.get_record(**record)
+            loss = self._loss_of(name, arguments)
+        except torch.cuda.OutOfMemoryError:
+            raise
+        except (ValueError, TypeError, AssertionError, RuntimeError, IndexError) as error:
+            shapes = ''.join(f'; {key} {_shapes(value)}' for key, value in arguments.items())
+            raise ValueError(f'{self.names.get(name, f"distill.{name}")}: {error}{shapes}') from error
+        if self.training and torch.is_grad_enabled() and 'loss' in name and not loss.requires_grad:
+            warnings.warn(
+                f'{self.names.get(name, name)} has no gradient: what it reads of the student is frozen, or lies inside '
+                'activation checkpointing (with_cp=True)',
+                stacklevel=2,
+            )
+        return loss
+
+    def _loss_of(self, name: str, arguments: Mapping[str, Any]) -> Tensor:
+        loss = self.distill_losses[name]
+        counts = {key: len(value) for key, value in arguments.items() if isinstance(value, Levels)}
+        if not counts:
+            return loss(**arguments)
+        if len(set(counts.values())) > 1:
+            raise ValueError(f'the numbers of levels differ: {", ".join(f"{k} {n}" for k, n in counts.items())}')
+        values = [
+            loss(**{key: value[i] if key in counts else value for key, value in arguments.items()})
+            for i in range(next(iter(counts.values())))
+        ]
+        reduction = self.level_reduction
+        if not isinstance(reduction, str):
+            reduction = reduction.get(name, 'mean')
+        return REDUCTIONS[reduction](torch.stack(values))
+
+
+def _in_single_precision(data):
+    if isinstance(data, Tensor):
+        return data.float() if data.dtype in (torch.float16, torch.bfloat16) else data
+    if isinstance(data, (list, tuple)) and not hasattr(data, '_fields'):  # Levels, too
+        return type(data)(_in_single_precision(item) for item in data)
+    return data
+
+
+def _shapes(value) -> str:
+    shapes = [str(tuple(tensor.shape)) for tensor in tensors_in(value)]
+    return ', '.join(shapes) or type(value).__name__

@@ -1,0 +1,164 @@
+"""One forward of both networks before training: to size the connectors, and to find mistakes while they are cheap."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import torch
+from mmengine.logging import print_log
+from mmengine.registry import DefaultScope
+from mmengine.structures import BaseDataElement
+from torch import Tensor, nn
+
+from mmkd.compat import import_mmrazor
+
+from ..early_exit import run_until_last_tap
+from ..isolation import evaluating, preserve_rng_state
+from ..short_form import Entry
+from ..teacher import FrozenTeacher
+from .recording import TapRecorders, read_record, tap_of, tensors_in
+
+import_mmrazor()
+from mmrazor.models.task_modules import RecorderManager  # noqa: E402
+
+__all__ = ['check_losses', 'dummy_batch', 'infer_channels']
+
+Channels = dict[str, list[tuple[int | None, int | None]]]
+
+
+def dummy_batch(size: Sequence[int], device: torch.device) -> tuple[Tensor, list[BaseDataElement]]:
+    """One image (1, 3, H, W) of noise, the same at each call, and a data sample that says how large it is."""
+    height, width = size
+    if device.type == 'meta':
+        image = torch.empty(1, 3, height, width, device=device)
+    else:
+        image = torch.randn(1, 3, height, width, generator=torch.Generator().manual_seed(0)).to(device)
+    shape = (height, width)
+    sizes = dict(img_shape=shape, ori_shape=shape, pad_shape=shape, batch_input_shape=shape, scale_factor=(1.0, 1.0))
+    return image, [BaseDataElement(metainfo=sizes)]
+
+
+# ---- numbers of channels ---------------------------------------------------------------------------------------------
+
+
+def infer_channels(
+    entries: Sequence[Entry], student: nn.Module, teacher: FrozenTeacher, size: Sequence[int]
+) -> Channels:
+    """Finds out what the connectors connect, by looking at the shapes of what the taps give.
+
+    Of the teacher only the shapes are computed, on a skeleton without weights. Entries whose connectors are fully
+    configured are not looked at.
+
+    Returns:
+        For each entry with a connector, the channels of (student, teacher) per level; None where its config has them.
+
+    Raises:
+        Exception: Whatever a network raises that cannot run the image; ValueError for a tap that does not exist.
+    """
+    channels: Channels = {
+        entry.name: [(None, None)] * len(entry.levels['student'] or (0,))
+        for entry in entries
+        if entry.connector is not None and not entry.needs_channels
+    }
+    wanted = [entry for entry in entries if entry.needs_channels]
+    if wanted:
+        students = _channels_of(wanted, 'student', student, size)
+        try:
+            teachers = _channels_of(wanted, 'teacher', teacher.skeleton('meta'), size)
+        except Exception:  # some operators know no shape without data
+            teachers = _channels_of(wanted, 'teacher', teacher.skeleton('cpu'), size)
+        channels.update((name, list(zip(students[name], teachers[name], strict=False))) for name in students)
+    return channels
+
+
+def _channels_of(entries: Sequence[Entry], side: str, model: nn.Module, size: Sequence[int]) -> dict[str, list[int]]:
+    with DefaultScope.overwrite_default_scope('mmrazor'):
+        manager = RecorderManager({entry.name: entry.recorder(side) for entry in entries})
+    recorders = TapRecorders(manager, side, keep_inplace=True)
+    recorders.initialize(model)
+    taps = [tap_of(manager.get_recorder(entry.name), **entry.record(side)) for entry in entries]
+    image, samples = dummy_batch(size, next(model.parameters()).device)
+    with evaluating(model), preserve_rng_state(), torch.no_grad(), recorders.attached(model, learn=False):
+        run_until_last_tap(model, taps, lambda: model(image, samples, mode='tensor'))
+    return {
+        entry.name: [
+            tensor.size(1)
+            for tensor in tensors_in(read_record(manager.get_recorder(entry.name), side, **entry.record(side)))
+        ]
+        for entry in entries
+    }
+
+
+# ---- losses ----------------------------------------------------------------------------------------------------------
+
+
+def check_losses(algorithm, size: Sequence[int]) -> None:
+    """Runs both networks on a small image and computes every distillation loss of it, without a trace.
+
+    The student runs in ``mode='tensor'``, since there is nothing to learn from. What it records in training only (an
+    auxiliary head) is not checked.
+
+    Args:
+        algorithm: A ``DenseDistill`` whose teacher is built.
+        size: Height and width of the image.
+
+    Raises:
+        ValueError: A loss cannot be computed; says which, from what, and why.
+    """
+    student, distiller = algorithm.student, algorithm.distiller
+    image, samples = dummy_batch(size, next(student.parameters()).device)
+    try:
+        with evaluating(student, distiller), preserve_rng_state(), torch.no_grad():
+            _run_teacher(algorithm, image, samples)
+            student_ran = _run_student(algorithm, image, samples)
+            for name, mapping in distiller.loss_forward_mappings.items():
+                if student_ran and all(_was_recorded(distiller, record) for record in mapping.values()):
+                    distiller.compute_loss(name)
+    finally:
+        algorithm.clear_records()
+
+
+def _run_teacher(algorithm, image: Tensor, samples: list) -> None:
+    """Runs the teacher as in training, and settles its mode: outputs only, if these are all that is recorded."""
+    teacher, recorders = algorithm.teacher, algorithm.teacher_recorders
+    if teacher.mode == 'loss':
+        return  # there are no targets for a made-up image
+    problem = None
+    try:
+        algorithm.run_teacher(image, samples)
+    except Exception as error:
+        problem = f'it fails with {type(error).__name__}: {error}'
+        cause = error
+    else:
+        missed = [r.source for r in recorders.recorders.values() if not r.data_buffer]
+        if missed:
+            problem, cause = f'{missed[0]!r} is not reached', None
+    if problem is None:
+        return
+    message = f"in mode='tensor' the teacher does not give what is to be recorded: {problem}"
+    if teacher.mode == 'tensor':
+        raise ValueError(f'teacher.mode: {message}') from cause
+    print_log(f"{message}. It runs in mode='loss', which costs time.", logger='current', level=logging.WARNING)
+    teacher.mode = 'loss'
+    algorithm.clear_records()
+
+
+def _run_student(algorithm, image: Tensor, samples: list) -> bool:
+    try:
+        with algorithm.student_recorders.attached(algorithm.student, learn=False):
+            algorithm.student(image, samples, mode='tensor')
+    except Exception as error:
+        print_log(
+            f'The distillation losses were not checked before training: on an image of {tuple(image.shape[-2:])} the '
+            f'student fails with {type(error).__name__}: {error}. dry_run=dict(size=(H, W)) sets another size.',
+            logger='current',
+            level=logging.WARNING,
+        )
+        return False
+    return True
+
+
+def _was_recorded(distiller, record: dict) -> bool:
+    manager = distiller.student_recorders if record['from_student'] else distiller.teacher_recorders
+    return bool(manager.get_recorder(record['recorder']).data_buffer)

@@ -1,0 +1,118 @@
+"""Stopping a network's forward once everything that is read from it has been computed."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from torch import nn
+
+__all__ = ['Tap', 'run_until_last_tap']
+
+
+@dataclass(frozen=True)
+class Tap:
+    """What is read from one module during one forward.
+
+    Attributes:
+        source: Name of the module.
+        calls: How many of its calls are read; None for all of them, however many there are.
+        one_sequence: Whether a single call that gives a tuple or list of levels is all that is read, so that no
+            further call need be awaited.
+    """
+
+    source: str
+    calls: int | None = 1
+    one_sequence: bool = False
+
+
+class _LastTapReached(BaseException):
+    """Carries control out of the forward. No Exception, so that no ``except Exception`` on its way swallows it."""
+
+
+def run_until_last_tap(model: nn.Module, taps: Sequence[Tap], forward: Callable[[], object]) -> bool:
+    """Calls ``forward`` and ends it when the last tap has been read.
+
+    A tap of known calls is complete right after the last of them. Of a tap whose calls are not known (a head shared by
+    an unknown number of levels) it is known that they are over when the forward of the enclosing child of the model
+    (``bbox_head`` of ``bbox_head.conv_cls``) returns. If that never happens, the forward simply runs to its end.
+
+    Hooks that store the outputs must be registered before this is called.
+
+    Args:
+        model: The network that ``forward`` runs.
+        taps: Everything that is read from it. Empty: the forward is not run at all.
+        forward: Runs the network.
+
+    Returns:
+        Whether the forward was stopped before its end.
+    """
+    if not taps:
+        return True
+    waiting = dict(enumerate(taps))
+
+    def complete(index: int) -> None:
+        waiting.pop(index, None)
+        if not waiting:
+            raise _LastTapReached
+
+    with contextlib.ExitStack() as stack:
+        for index, tap in enumerate(taps):
+            _watch(model, tap, lambda index=index: complete(index), stack)
+        try:
+            forward()
+        except _LastTapReached:
+            return True
+    return False
+
+
+def _watch(model: nn.Module, tap: Tap, complete: Callable[[], None], stack: contextlib.ExitStack) -> None:
+    """Has ``complete`` called once the tap has been read, until the stack is closed."""
+    seen = 0
+    enclosing = _enclosing_child(model, tap.source)
+    wanted = 1 if tap.calls is None and enclosing is None else tap.calls
+
+    def count(module, args, output):
+        nonlocal seen
+        seen += 1
+        if seen == wanted or (tap.one_sequence and isinstance(output, (tuple, list))):
+            complete()
+
+    stack.callback(model.get_submodule(tap.source).register_forward_hook(count).remove)
+    if wanted is None:
+        stack.enter_context(_after_forward(enclosing, lambda: complete() if seen else None))
+
+
+def _enclosing_child(model: nn.Module, source: str) -> nn.Module | None:
+    """The outermost module around ``source`` that has a forward of its own; None if there is none but the model."""
+    names = source.split('.')
+    for depth in range(1, len(names)):
+        module = model.get_submodule('.'.join(names[:depth]))
+        if not isinstance(module, (nn.ModuleList, nn.ModuleDict)):
+            return module
+    return None
+
+
+@contextlib.contextmanager
+def _after_forward(module: nn.Module, callback: Callable[[], None]):
+    """Has ``callback`` called whenever the module's forward returned.
+
+    Not a forward hook, since mmdet and mmseg call ``head.forward(...)`` directly, which runs no hooks.
+    """
+    own = module.__dict__.get('forward')
+    forward = module.forward
+
+    def forward_and_call(*args, **kwargs):
+        output = forward(*args, **kwargs)
+        callback()
+        return output
+
+    module.forward = forward_and_call
+    try:
+        yield
+    finally:
+        if own is None:
+            del module.forward
+        else:
+            module.forward = own

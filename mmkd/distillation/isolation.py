@@ -1,0 +1,43 @@
+"""Running a network on the side without leaving a trace in the run it belongs to."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import nn
+
+__all__ = ['evaluating', 'preserve_rng_state']
+
+
+@contextmanager
+def preserve_rng_state() -> Iterator[None]:
+    """Restores the random number generators of Python, numpy and torch (CPU and every CUDA device) on leaving.
+
+    Building a teacher or a connector draws random numbers. With this, the student of a distillation run starts from
+    the same weights and sees the same augmentations as the student trained alone with the same seed.
+    """
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    with torch.random.fork_rng(devices=devices):
+        try:
+            yield
+        finally:
+            random.setstate(python_state)
+            np.random.set_state(numpy_state)
+
+
+@contextmanager
+def evaluating(*models: nn.Module) -> Iterator[None]:
+    """Puts every layer of the models in eval mode, and each back into the mode it was in (frozen stages stay so)."""
+    modes = [(module, module.training) for model in models for module in model.modules()]
+    try:
+        for model in models:
+            model.eval()
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode

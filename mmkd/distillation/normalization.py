@@ -1,0 +1,98 @@
+"""From the student's normalised images to the teacher's.
+
+One batch feeds both networks, and it is normalised for the student. A teacher trained with another mean, standard
+deviation or channel order would see wrong colours, and say nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ['Normalization', 'NormalizationBridge']
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """What a data preprocessor does to the pixels: ``(x - mean) / std`` after an exchange of channels, then padding.
+
+    Attributes:
+        mean: One value for all channels or one each, in the order of the channels after the exchange.
+        std: Likewise.
+        swaps_channels: Whether BGR becomes RGB (or the reverse).
+        pad_value: The value, after normalisation, beyond the border of an image that is smaller than its batch.
+    """
+
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+    swaps_channels: bool = False
+    pad_value: float = 0.0
+
+    @classmethod
+    def of(cls, preprocessor: nn.Module | None) -> Normalization | None:
+        """Reads it from an ``ImgDataPreprocessor`` or a subclass; None where the preprocessor does not touch pixels."""
+        if not hasattr(preprocessor, '_channel_conversion'):
+            return None
+        numbers = {}
+        if getattr(preprocessor, '_enable_normalize', False):
+            numbers = {name: tuple(getattr(preprocessor, name).flatten().tolist()) for name in ('mean', 'std')}
+        pad_value = float(getattr(preprocessor, 'pad_value', 0) or 0)
+        return cls(swaps_channels=bool(preprocessor._channel_conversion), pad_value=pad_value, **numbers)
+
+
+class NormalizationBridge:
+    """Turns a batch normalised for the student into the one that the teacher's own preprocessor would have made.
+
+    With student statistics ``m_s, s_s`` and teacher statistics ``m_t, s_t`` (in the teacher's channel order):
+    ``x_t = x_s * s_s / s_t + (m_s - m_t) / s_t``. The area beyond an image's border holds no pixels, so it is set to
+    the teacher's pad value; where it begins is read from ``img_shape`` of the data samples.
+
+    Args:
+        student: Normalisation of the batches that come in.
+        teacher: Normalisation of those that go out.
+    """
+
+    def __init__(self, student: Normalization, teacher: Normalization):
+        self.swaps_channels = student.swaps_channels != teacher.swaps_channels
+        self.pad_value = teacher.pad_value
+        self.student, self.teacher = student, teacher
+
+    @classmethod
+    def between(cls, student: nn.Module | None, teacher: nn.Module | None) -> NormalizationBridge | None:
+        """The bridge between two data preprocessors; None where there is nothing to do.
+
+        A teacher whose preprocessor does not normalise pixels at all (mmengine's ``BaseDataPreprocessor``, which a
+        model has that was configured without one) takes the student's images as they are, as in mmrazor.
+        """
+        source, target = Normalization.of(student), Normalization.of(teacher)
+        if target is None or source == target:
+            return None
+        return cls(source or Normalization(), target)
+
+    def __call__(self, inputs: Tensor, data_samples: Sequence | None = None) -> Tensor:
+        """Converts a batch.
+
+        Args:
+            inputs: The student's batch (N, C, H, W); it is not changed.
+            data_samples: One per image; without them, or where one has no ``img_shape``, the image is taken to fill
+                its place in the batch.
+
+        Returns:
+            The teacher's batch (N, C, H, W), float32.
+        """
+
+        def per_channel(values: tuple[float, ...]) -> Tensor:
+            return torch.tensor(values, device=inputs.device)[:, None, None]
+
+        images = inputs.float() * per_channel(self.student.std) + per_channel(self.student.mean)
+        if self.swaps_channels and inputs.size(1) == 3:
+            images = images.flip(1)
+        images = (images - per_channel(self.teacher.mean)) / per_channel(self.teacher.std)
+        for image, sample in zip(images, data_samples or (), strict=False):
+            height, width = (getattr(sample, 'img_shape', None) or image.shape[-2:])[:2]
+            image[:, height:, :] = self.pad_value
+            image[:, :, width:] = self.pad_value
+        return images

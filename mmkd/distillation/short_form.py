@@ -1,0 +1,223 @@
+"""The short form of a distillation config, ``distill=dict(...)``, and what it stands for in mmrazor's vocabulary."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mmkd.registry import MODELS
+
+__all__ = ['Entry', 'compile_short_form', 'parse_short_form']
+
+KEYS = ('taps', 'levels', 'connector', 'loss', 'reduce')
+TAP_KEYS = ('type', 'source', 'data_idx', 'record_idx')
+SIDES = ('student', 'teacher')
+# how a connector's config may name its two numbers of channels: mmkd's way, mmrazor's way
+CHANNEL_KEYS = (('in_channels', 'in_channel'), ('out_channels', 'out_channel'))
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One loss of the short form, with everything written out.
+
+    Attributes:
+        name: Its name in the config.
+        taps: For ``'student'`` and ``'teacher'``: ``source``, and optionally the recorder's ``type``, ``data_idx``,
+            ``record_idx``.
+        levels: For both: ``'all'``, a tuple of indices, or None where ``record_idx`` picks one record.
+        loss: Config of the loss.
+        connector: Config of the connectors on the student's features, or None.
+        reduce: ``'mean'`` or ``'sum'`` over the levels.
+    """
+
+    name: str
+    taps: dict[str, dict[str, Any]]
+    levels: dict[str, Any]
+    loss: dict[str, Any]
+    connector: str | dict[str, Any] | None = None
+    reduce: str = 'mean'
+
+    @property
+    def loss_name(self) -> str:
+        """The name in the log, where it must contain 'loss' to be added to what is minimised."""
+        return self.name if 'loss' in self.name else f'loss_{self.name}'
+
+    @property
+    def needs_channels(self) -> bool:
+        """Whether the connectors cannot be built from the config alone."""
+        if self.connector is None:
+            return False
+        known = isinstance(self.connector, Mapping) and all(
+            any(key in self.connector for key in keys) for keys in CHANNEL_KEYS
+        )
+        return not known or self.levels['student'] == 'all'
+
+    def recorder(self, side: str) -> dict[str, Any]:
+        """The config of the recorder of one side."""
+        tap = self.taps[side]
+        return dict(type=tap.get('type', 'ModuleOutputs'), source=tap['source'])
+
+    def record(self, side: str) -> dict[str, Any]:
+        """What is read of that recorder."""
+        record = {key: self.taps[side][key] for key in ('data_idx', 'record_idx') if key in self.taps[side]}
+        return record if self.levels[side] is None else dict(record, levels=self.levels[side])
+
+
+def parse_short_form(distill: Mapping[str, Mapping]) -> list[Entry]:
+    """Reads the short form.
+
+    Each entry has a name of one's choice and these keys:
+
+    * ``taps``: the module whose output is compared, ``'neck'``, or ``dict(student=..., teacher=...)`` where the names
+      differ. In place of a name, a dict with ``source`` and mmrazor's ``type`` (of the recorder, ``'ModuleOutputs'``),
+      ``data_idx`` (which item of an output of several), ``record_idx`` (which call alone).
+    * ``levels``: which levels, as indices of the items of a tuple (the output of a neck) or of the calls of a module
+      (a head that all levels share); default all. ``dict(student=..., teacher=...)`` where they are numbered apart.
+    * ``connector``: what the student's features go through, one for each level: ``'conv1x1'``, or the config of a
+      connector, in which the numbers of channels may be left out.
+    * ``loss``: the config of the loss; ``weight`` may stand for ``loss_weight``.
+    * ``reduce``: ``'mean'`` (default) or ``'sum'`` over the levels.
+
+    Raises:
+        ValueError: A key is unknown or missing, or its value is of a wrong kind; names the key.
+    """
+    if not isinstance(distill, Mapping):
+        raise ValueError(f'distill: a dict of named losses was expected, got {distill!r}')
+    entries = [_parse_entry(name, entry) for name, entry in distill.items() if name != '_scope_']
+    if not entries:
+        raise ValueError('distill: at least one loss was expected, got none')
+    return entries
+
+
+def _parse_entry(name: str, entry: Mapping) -> Entry:
+    key = f'distill.{name}'
+    if not isinstance(entry, Mapping):
+        raise ValueError(f'{key}: a dict with taps and loss was expected, got {entry!r}')
+    unknown = [k for k in entry if k not in (*KEYS, '_scope_')]
+    if unknown:
+        raise ValueError(f'{key}: the keys are {", ".join(KEYS)}, got {unknown[0]!r}')
+    for required in ('taps', 'loss'):
+        if entry.get(required) is None:
+            raise ValueError(f'{key}.{required}: missing')
+    if '.' in name:
+        raise ValueError(f'{key}: a name without a dot was expected')
+
+    taps = {side: _parse_tap(tap, f'{key}.taps') for side, tap in _per_side(entry['taps']).items()}
+    levels = {side: _parse_levels(value, f'{key}.levels') for side, value in _per_side(entry.get('levels')).items()}
+    if any('record_idx' in tap for tap in taps.values()):
+        if entry.get('levels') is not None:
+            raise ValueError(f'{key}: levels and record_idx were both given')
+        levels = dict.fromkeys(SIDES)
+    reduce = entry.get('reduce', 'mean')
+    if reduce not in ('mean', 'sum'):
+        raise ValueError(f"{key}.reduce: 'mean' or 'sum' was expected, got {reduce!r}")
+    connector = entry.get('connector')
+    if connector is not None and not isinstance(connector, (str, Mapping)):
+        raise ValueError(f'{key}.connector: a name or a config was expected, got {connector!r}')
+    return Entry(name, taps, levels, _parse_loss(entry['loss'], f'{key}.loss'), connector, reduce)
+
+
+def _per_side(value: Any) -> dict[str, Any]:
+    if isinstance(value, Mapping) and set(value) - {'_scope_'} == set(SIDES):
+        return {side: value[side] for side in SIDES}
+    return dict.fromkeys(SIDES, value)
+
+
+def _parse_tap(tap: Any, key: str) -> dict[str, Any]:
+    if isinstance(tap, str):
+        return dict(source=tap)
+    if not isinstance(tap, Mapping) or 'source' not in tap:
+        raise ValueError(
+            f'{key}: the name of a module, dict(source=...) or dict(student=..., teacher=...) was expected, got {tap!r}'
+        )
+    unknown = [k for k in tap if k not in (*TAP_KEYS, '_scope_')]
+    if unknown:
+        raise ValueError(f'{key}: the keys of a tap are {", ".join(TAP_KEYS)}, got {unknown[0]!r}')
+    return {k: tap[k] for k in TAP_KEYS if k in tap}
+
+
+def _parse_levels(levels: Any, key: str) -> str | tuple[int, ...]:
+    if levels is None:
+        return 'all'
+    if isinstance(levels, int):
+        levels = (levels,)
+    if not isinstance(levels, Sequence) or not levels or not all(isinstance(i, int) and i >= 0 for i in levels):
+        raise ValueError(f'{key}: indices of levels, from 0, were expected, got {levels!r}')
+    return tuple(levels)
+
+
+def _parse_loss(loss: Any, key: str) -> dict[str, Any]:
+    if not isinstance(loss, Mapping) or 'type' not in loss:
+        raise ValueError(f'{key}: a dict with type was expected, got {loss!r}')
+    loss = dict(loss)
+    if 'weight' in loss and 'weight' not in inspect.signature(_loss_class(loss['type'], key)).parameters:
+        if 'loss_weight' in loss:
+            raise ValueError(f'{key}: weight and loss_weight were both given')
+        loss['loss_weight'] = loss.pop('weight')
+    return loss
+
+
+def _loss_class(kind: str | type, key: str) -> type:
+    loss = MODELS.get(_scoped(kind)) if isinstance(kind, str) else kind
+    if loss is None:
+        raise ValueError(f'{key}.type: {kind!r} is not registered')
+    return loss
+
+
+def _scoped(kind: str | type) -> str | type:
+    """In the short form a plain name is mmkd's, if mmkd has it: its ChannelWiseDivergence is not mmrazor's."""
+    if isinstance(kind, str) and '.' not in kind:
+        MODELS.import_from_location()
+        if kind in MODELS.module_dict:
+            return f'mmkd.{kind}'
+    return kind
+
+
+def compile_short_form(
+    entries: Sequence[Entry], channels: Mapping[str, Sequence[tuple[int | None, int | None]]]
+) -> dict[str, Any]:
+    """Writes the short form out as the config of a ``DenseDistiller``.
+
+    Args:
+        entries: The losses.
+        channels: For each entry with a connector, the numbers of channels of the student and the teacher, per level.
+            An entry that is missing here gets no connector.
+
+    Returns:
+        The config: recorders, losses, connectors, and the mappings between them.
+    """
+    config = dict(
+        type='mmkd.DenseDistiller',
+        student_recorders={},
+        teacher_recorders={},
+        distill_losses={},
+        connectors={},
+        loss_forward_mappings={},
+        level_reduction={},
+        names={},
+    )
+    for entry in entries:
+        loss = dict(entry.loss, type=_scoped(entry.loss['type']))
+        arguments = _inputs_of(_loss_class(entry.loss['type'], f'distill.{entry.name}.loss'))
+        mapping = {}
+        for side, argument in zip(SIDES, arguments, strict=True):
+            config[f'{side}_recorders'][entry.name] = entry.recorder(side)
+            mapping[argument] = dict(recorder=entry.name, from_student=side == 'student', **entry.record(side))
+        if entry.connector is not None and entry.name in channels:
+            config['connectors'][entry.name] = dict(
+                type='mmkd.LevelConnectors', connector=entry.connector, channels=[*channels[entry.name]]
+            )
+            mapping[arguments[0]]['connector'] = entry.name
+        config['distill_losses'][entry.loss_name] = loss
+        config['loss_forward_mappings'][entry.loss_name] = mapping
+        config['level_reduction'][entry.loss_name] = entry.reduce
+        config['names'][entry.loss_name] = f'distill.{entry.name}'
+    return config
+
+
+def _inputs_of(loss: type) -> tuple[str, str]:
+    """The names of the first two arguments of a loss: the student's prediction and the teacher's."""
+    names = [name for name in inspect.signature(loss.forward).parameters if name != 'self']
+    return names[0], names[1]

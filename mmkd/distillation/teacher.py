@@ -1,0 +1,260 @@
+"""The frozen teacher: everything about it that must not leak into the training of the student."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from mmengine.logging import print_log
+from mmengine.model import revert_sync_batchnorm
+from torch import Tensor, nn
+
+from .early_exit import Tap, run_until_last_tap
+from .isolation import preserve_rng_state
+from .network import build_network, resolve_network
+from .normalization import NormalizationBridge
+from .teacher_weights import load_teacher_weights
+
+__all__ = ['FrozenTeacher']
+
+DTYPES = {None: None, 'bfloat16': torch.bfloat16, 'float16': torch.float16}
+MODES = ('auto', 'tensor', 'loss')
+OPTIONS = ('ckpt', 'dtype', 'mode', 'early_exit', 'normalize', 'allow_random')
+NOT_GIVEN = object()
+
+
+class FrozenTeacher:
+    """A network that is looked at and never trained.
+
+    It is deliberately not an ``nn.Module``: as an attribute of the algorithm it appears in no ``parameters()``,
+    ``state_dict()`` or ``modules()``, hence in no optimizer, checkpoint, moving average or DDP wrapper. It is built,
+    and its checkpoint read, when it is first needed; testing a student never needs it. Copies of an algorithm share it.
+
+
+    * Every layer is in eval mode (dropout too) and no gradient is kept. ``no_grad``, not ``inference_mode``: an
+      inference tensor may not enter a loss that saves it for backward.
+    * ``dtype`` is its own: the student's mixed precision does not touch it.
+    * It sees the images in its own normalisation, whatever the student's is (:class:`NormalizationBridge`).
+    * Its forward ends at the last tap (:func:`run_until_last_tap`).
+
+    Args:
+        network: A built model, or its config (see :func:`resolve_network`).
+        ckpt: The checkpoint: a path, or a URL as mmengine knows them. A distillation checkpoint stands for its
+            student. Not needed for a built model.
+        dtype: ``'bfloat16'`` or ``'float16'`` for autocast; None for float32.
+        mode: What the forward is asked for. ``'tensor'``: outputs only. ``'loss'``: as in training, with targets
+            assigned and losses computed, for taps that are reached in no other way. ``'auto'``: the first, unless
+            something is recorded that needs the second.
+        early_exit: Whether the forward ends at the last tap.
+        normalize: Whether images are converted to the teacher's normalisation.
+        allow_random: Whether ``ckpt`` may be missing, for trials without a trained teacher.
+
+    Raises:
+        ValueError: An option has a value that is not known.
+        TypeError: ``network`` is neither a module nor a dict.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module | Mapping,
+        ckpt: str | None = None,
+        dtype: str | None = None,
+        mode: str = 'auto',
+        early_exit: bool = True,
+        normalize: bool = True,
+        allow_random: bool = False,
+    ):
+        if dtype not in DTYPES:
+            raise ValueError(f'teacher.dtype: one of {list(DTYPES)} was expected, got {dtype!r}')
+        if mode not in MODES:
+            raise ValueError(f'teacher.mode: one of {MODES} was expected, got {mode!r}')
+        if not isinstance(network, (nn.Module, Mapping)):
+            raise TypeError(f'teacher: a model, its config or a dict with cfg_path was expected, got {network!r}')
+        self.network = network
+        self.ckpt = ckpt
+        self.dtype = DTYPES[dtype]
+        self.mode = mode
+        self.early_exit = early_exit
+        self.normalize = normalize
+        self.allow_random = allow_random
+        self._model: nn.Module | None = None
+        self._bridge: tuple[nn.Module | None, NormalizationBridge | None] | None = None
+
+    @classmethod
+    def from_config(cls, teacher: nn.Module | Mapping, teacher_ckpt: Any = NOT_GIVEN) -> FrozenTeacher:
+        """Reads mmkd's form, ``dict(cfg_path=..., ckpt=..., dtype=...)``, and mmrazor's, with ``teacher_ckpt`` beside.
+
+        mmrazor starts without a checkpoint where ``teacher_ckpt=None``. Written out like this it does so here too, with
+        a warning; a checkpoint that is simply missing is an error once the teacher is needed.
+
+        Raises:
+            ValueError: Two different checkpoints are given.
+        """
+        options = {}
+        if isinstance(teacher, Mapping):
+            options = {key: teacher[key] for key in OPTIONS if key in teacher}
+            teacher = {key: value for key, value in teacher.items() if key not in OPTIONS}
+        if teacher_ckpt is not NOT_GIVEN:
+            if None not in (teacher_ckpt, options.get('ckpt')) and teacher_ckpt != options['ckpt']:
+                raise ValueError(f'teacher.ckpt={options["ckpt"]!r} and teacher_ckpt={teacher_ckpt!r} contradict')
+            if options.get('ckpt') is None:
+                options['ckpt'] = teacher_ckpt
+            options.setdefault('allow_random', options['ckpt'] is None)
+        return cls(teacher, **options)
+
+    def __deepcopy__(self, memo: dict) -> FrozenTeacher:
+        """Shared: it never changes, and a moving average of the algorithm has no use for a second one."""
+        return self
+
+    # ---- building ----------------------------------------------------------------------------------------------------
+
+    @property
+    def built(self) -> bool:
+        """Whether the network exists with its weights."""
+        return self._model is not None
+
+    @property
+    def model(self) -> nn.Module:
+        """The network; built at the first look."""
+        return self.build()
+
+    def build(self, device: torch.device | str | None = None) -> nn.Module:
+        """Builds the network and loads its weights, unless that has been done, and puts it on ``device``.
+
+        Raises:
+            ValueError: The config cannot be read, there is no checkpoint, or it does not fit.
+            FileNotFoundError: The checkpoint does not exist.
+        """
+        if self._model is None:
+            with preserve_rng_state():
+                self._model = self._freeze(self._load())
+        if device is not None:
+            self.to(device)
+        return self._model
+
+    def skeleton(self, device: str = 'meta') -> nn.Module:
+        """The network to look at its shapes: without its weights, and on ``'meta'`` without memory for them.
+
+        Raises:
+            Exception: Whatever the network raises, if it cannot be built on that device.
+        """
+        if self._model is not None or isinstance(self.network, nn.Module):
+            return self._model or self.network
+        with preserve_rng_state(), torch.device(device):
+            return revert_sync_batchnorm(build_network(resolve_network(self.network, 'teacher')))
+
+    def _load(self) -> nn.Module:
+        if isinstance(self.network, nn.Module):
+            if self.ckpt is not None:
+                load_teacher_weights(self.network, self.ckpt)
+            return self.network
+        config = resolve_network(self.network, 'teacher')
+        ckpt = self.ckpt or _pretrained_by_init_cfg(config)
+        if ckpt is None and not self.allow_random:
+            raise ValueError(
+                'teacher.ckpt: a checkpoint was expected, got none; without one the student would learn from random '
+                'weights (teacher.allow_random=True to try just that)'
+            )
+        model = build_network(config)
+        if ckpt is not None:
+            load_teacher_weights(model, ckpt)
+        else:
+            print_log(
+                'teacher.ckpt: there is none, THE TEACHER HAS RANDOM WEIGHTS. What the student learns is worthless.',
+                logger='current',
+                level=logging.WARNING,
+            )
+        return model
+
+    @staticmethod
+    def _freeze(model: nn.Module) -> nn.Module:
+        # In eval mode a synchronised batch norm synchronises nothing, and some do not run on a CPU at all.
+        return revert_sync_batchnorm(model).requires_grad_(False).eval()
+
+    def to(self, device: torch.device | str) -> FrozenTeacher:
+        """Moves the network, if it is built."""
+        if self._model is not None and _device_of(self._model) not in (None, torch.device(device)):
+            self._model.to(device)
+        return self
+
+    # ---- running -----------------------------------------------------------------------------------------------------
+
+    def run(
+        self,
+        inputs: Tensor,
+        data_samples: Sequence | None = None,
+        student_preprocessor: nn.Module | None = None,
+        taps: Sequence[Tap] | None = None,
+    ) -> None:
+        """Runs the forward for what recorders see of it; the output itself is dropped.
+
+        Args:
+            inputs: The student's batch (N, C, H, W).
+            data_samples: Its data samples.
+            student_preprocessor: What normalised the batch.
+            taps: All that is read, so that the forward may end there; None to run it to its end.
+        """
+        model = self.build(inputs.device)
+        if model.training:
+            model.eval()
+        mode = 'tensor' if self.mode == 'auto' else self.mode
+        with torch.no_grad(), self._precision(inputs.device):
+            bridge = self._bridge_from(student_preprocessor)
+            images = inputs if bridge is None else bridge(inputs, data_samples)
+
+            def forward() -> None:
+                model(images, data_samples, mode=mode)
+
+            if taps is None or not self.early_exit:
+                forward()
+            else:
+                run_until_last_tap(model, taps, forward)
+
+    def val_step(self, data: dict | tuple | list) -> list:
+        """Predicts a batch of the data loader, with the teacher's own preprocessor, as ``BaseModel.val_step`` does."""
+        model = self.model
+        with torch.no_grad(), self._precision(_device_of(model) or torch.device('cpu')):
+            return model.val_step(data)
+
+    def _precision(self, device: torch.device) -> torch.autocast:
+        # 'disabled' matters: within the student's autocast a plain block would be in its precision
+        return torch.autocast(device.type, dtype=self.dtype, enabled=self.dtype is not None)
+
+    def _bridge_from(self, student_preprocessor: nn.Module | None) -> NormalizationBridge | None:
+        if not self.normalize or student_preprocessor is None:
+            return None
+        if self._bridge is None or self._bridge[0] is not student_preprocessor:
+            own = getattr(self.model, 'data_preprocessor', None)
+            self._bridge = (student_preprocessor, NormalizationBridge.between(student_preprocessor, own))
+        return self._bridge[1]
+
+    # ---- what mmrazor's SingleTeacherDistillValLoop asks of a teacher ------------------------------------------------
+
+    @property
+    def data_preprocessor(self) -> nn.Module | None:
+        """The teacher's own preprocessor."""
+        return getattr(self.model, 'data_preprocessor', None)
+
+    @data_preprocessor.setter
+    def data_preprocessor(self, preprocessor: nn.Module) -> None:
+        print_log(
+            "The teacher keeps its own data_preprocessor. mmrazor's SingleTeacherDistillValLoop replaces it by the "
+            "student's, evaluates the unchanging teacher at every validation and, together with EMAHook, swaps the "
+            "averaged weights into the training: val_cfg=dict(type='mmkd.DistillValLoop') does none of it.",
+            logger='current',
+            level=logging.WARNING,
+        )
+
+
+def _pretrained_by_init_cfg(config: Mapping) -> str | None:
+    init_cfg = config.get('init_cfg')
+    if isinstance(init_cfg, Mapping) and init_cfg.get('type') == 'Pretrained' and not init_cfg.get('prefix'):
+        return init_cfg.get('checkpoint')
+    return None
+
+
+def _device_of(model: nn.Module) -> torch.device | None:
+    tensor: Tensor | None = next(model.parameters(), None)
+    return None if tensor is None else tensor.device

@@ -1,0 +1,58 @@
+"""Loading a teacher's checkpoint, or saying why it is not one of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import nn
+
+from mmkd.utils.checkpoint import check_state_dict_fits, load_checkpoint_file, state_dict_of, strip_prefix
+
+__all__ = ['load_teacher_weights']
+
+
+def load_teacher_weights(model: nn.Module, ckpt: str, key: str = 'teacher.ckpt') -> None:
+    """Loads a checkpoint into a teacher.
+
+    Accepted are state dicts and training checkpoints, wrapped by DDP (``module.``) or by a distillation algorithm
+    (``architecture.``: a student may be the next teacher). What belongs to parts that the model does not have, such as
+    an auxiliary head, is left out; what does not fit in a part that it has is an error: a V-39 backbone finds all it
+    needs in a V-99 checkpoint, and computes nothing of use with it.
+
+    Args:
+        model: The teacher.
+        ckpt: A path, or a URL as mmengine knows them.
+        key: The config key of the checkpoint, for messages.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: A key is missing, mis-shaped, or surplus inside a part of the model; the first is named.
+    """
+    name = f'{key} {str(ckpt)!r}'
+    try:
+        state_dict = state_dict_of(_read_checkpoint(str(ckpt)))
+    except (FileNotFoundError, ValueError) as error:
+        raise type(error)(f'{key}: {error}') from error
+    for prefix in ('module.', 'architecture.'):
+        if any(k.startswith(prefix) for k in state_dict) and not any(k.startswith(prefix) for k in model.state_dict()):
+            state_dict = strip_prefix(state_dict, prefix)
+    check_state_dict_fits(model, state_dict, name)
+    parts = {child for child, _ in model.named_children()}
+    unused = model.load_state_dict(state_dict, strict=False).unexpected_keys
+    surplus = [k for k in unused if k.split('.')[0] in parts and not k.endswith('num_batches_tracked')]
+    if surplus:
+        raise ValueError(
+            f'{name}: {len(surplus)} of its {len(state_dict)} keys have no place in the model, first {surplus[0]!r}. '
+            'Is this a checkpoint of the model that the config describes?'
+        )
+
+
+def _read_checkpoint(ckpt: str) -> Mapping:
+    if '://' not in ckpt:
+        return load_checkpoint_file(ckpt)
+    from mmengine.runner import CheckpointLoader
+
+    from mmkd import compat
+
+    with compat.safe_globals():
+        return CheckpointLoader.load_checkpoint(ckpt, map_location='cpu')
