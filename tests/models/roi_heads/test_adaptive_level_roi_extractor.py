@@ -71,6 +71,10 @@ def test_levels_of_golden_proposals_need_the_size_without_padding():
     areas = torch.tensor([float(h * w) for h, w in (image['size'] for image in golden_ground_truth())])
     expected = torch.from_numpy(arrays['fg_level'])
     assert torch.equal(make_extractor().map_roi_levels(rois, 3, areas), expected)
+    # None of these is near a limit; this box is: 27 % of the image, 18 % of the batch.
+    roi = torch.tensor([[1.0, 0, 0, 146, 100]])
+    assert make_extractor().map_roi_levels(roi, 3, areas).tolist() == [1]
+    assert make_extractor().map_roi_levels(roi, 3, torch.full((2,), 320.0 * 256)).tolist() == [0]
 
 
 def test_levels_of_golden_detections_need_boxes_as_they_are():
@@ -78,6 +82,8 @@ def test_levels_of_golden_detections_need_boxes_as_they_are():
     boxes, expected = torch.from_numpy(arrays['boxes']), torch.from_numpy(arrays['roi_level'])
     area = torch.full((len(boxes),), 320.0 * 256)
     assert torch.equal(ratio_levels(boxes, area, 3, 5) - 3, expected)
+    clipped = torch.minimum(boxes.clamp(min=0), torch.tensor([320.0, 256, 320, 256]))
+    assert not torch.equal(ratio_levels(clipped, area, 3, 5) - 3, expected)
 
 
 def test_pools_the_golden_features():
