@@ -21,6 +21,7 @@ __all__ = [
     'apply_resume',
     'leaves_nothing_behind',
     'load_config',
+    'resolve_config',
     'run_tool',
     'user_errors',
     'walk',
@@ -185,7 +186,7 @@ def load_config(args: argparse.Namespace) -> Config:
         UserError: The file is missing or not a valid config, or an option names a key that nothing reads.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    path = _resolve(args.config)
+    path = resolve_config(args.config)
     with user_errors(f'config {args.config}'):
         cfg = Config.fromfile(path)
     cfg.launcher = args.launcher
@@ -208,7 +209,12 @@ def load_config(args: argparse.Namespace) -> Config:
     return cfg
 
 
-def _resolve(config: str) -> str:
+def resolve_config(config: str) -> str:
+    """The file of a config given as a path or as ``package::path``.
+
+    Raises:
+        UserError: There is none.
+    """
     if '::' in config:
         from mmengine.config.utils import _get_external_cfg_base_path, _get_package_and_cfg_path
         from mmengine.utils import get_installed_path
