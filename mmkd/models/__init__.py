@@ -1,4 +1,4 @@
-from .backbones import DilatedResNet, ESPNet, MobileNetV2, VoVNet
+from .backbones import DilatedMobileNetV2, DilatedResNet, ESPNet, MobileNetV2, VoVNet
 from .decode_heads import ESPNetCHead, ESPNetHead
 from .dense_heads import CenterMaskFCOSHead
 from .detectors import CenterMask
@@ -11,6 +11,7 @@ __all__ = [
     'CenterMaskFCOSHead',
     'CenterMaskIoUHead',
     'CenterMaskRoIHead',
+    'DilatedMobileNetV2',
     'DilatedResNet',
     'ESPNet',
     'ESPNetCHead',

@@ -1,6 +1,7 @@
+from .dilated_mobilenet_v2 import DilatedMobileNetV2
 from .dilated_resnet import DilatedResNet
 from .espnet import ESPNet
 from .mobilenet_v2 import MobileNetV2
 from .vovnet import VoVNet
 
-__all__ = ['DilatedResNet', 'ESPNet', 'MobileNetV2', 'VoVNet']
+__all__ = ['DilatedMobileNetV2', 'DilatedResNet', 'ESPNet', 'MobileNetV2', 'VoVNet']
