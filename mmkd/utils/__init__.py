@@ -1,12 +1,27 @@
-"""Helpers around runs: registering everything, reading checkpoints."""
+"""Helpers around runs: registering everything, reading checkpoints.
 
-from .checkpoint import check_state_dict_fits, load_checkpoint_file, state_dict_of, strip_prefix
-from .setup_env import register_all_modules
+The names are loaded on first use, so that a command line's ``--help``, or its message about a package that is missing,
+does not wait for PyTorch.
+"""
 
-__all__ = [
-    'check_state_dict_fits',
-    'load_checkpoint_file',
-    'register_all_modules',
-    'state_dict_of',
-    'strip_prefix',
-]
+from importlib import import_module
+
+_PUBLIC = {
+    'check_state_dict_fits': 'checkpoint',
+    'load_checkpoint_file': 'checkpoint',
+    'register_all_modules': 'setup_env',
+    'state_dict_of': 'checkpoint',
+    'strip_prefix': 'checkpoint',
+}
+
+__all__ = list(_PUBLIC)
+
+
+def __getattr__(name: str):
+    if name in _PUBLIC:
+        return getattr(import_module(f'{__name__}.{_PUBLIC[name]}'), name)
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+
+
+def __dir__():
+    return sorted([*globals(), *_PUBLIC])

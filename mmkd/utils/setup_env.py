@@ -7,8 +7,6 @@ import importlib.util
 import warnings
 from importlib import import_module
 
-from mmengine.registry import DefaultScope
-
 from mmkd import compat
 
 __all__ = ['register_all_modules']
@@ -47,6 +45,8 @@ def register_all_modules(init_default_scope: bool = True) -> None:
 
 
 def _make_default_scope(scope: str) -> None:
+    from mmengine.registry import DefaultScope
+
     current = DefaultScope.get_current_instance()
     if current is None or not DefaultScope.check_instance_created(scope):
         DefaultScope.get_instance(scope, scope_name=scope)

@@ -65,3 +65,15 @@ def test_default_scope_is_changed_with_a_warning_only():
     finally:
         DefaultScope._instance_dict.clear()
         DefaultScope._instance_dict.update(before)
+
+
+def test_helpers_are_loaded_on_first_use(tmp_path):
+    code = """
+import sys
+import mmkd.utils
+assert 'torch' not in sys.modules and 'mmengine' not in sys.modules
+from mmkd.utils import load_checkpoint_file
+assert 'load_checkpoint_file' in dir(mmkd.utils)
+print('torch' in sys.modules)
+"""
+    assert run_python(code, tmp_path) == 'True'
