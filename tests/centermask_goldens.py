@@ -20,6 +20,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 from mmkd.registry import MODELS
+from mmkd.utils.converters import CENTERMASK2, convert_state_dict
 
 CONFIGS = Path(__file__).parents[1] / 'configs' / 'centermask'
 _CONFIG_NAMES = {
@@ -55,71 +56,26 @@ def config_path(model: str) -> Path:
 
 
 @lru_cache(maxsize=1)
-def golden_model(model: str):
-    """The detector of the shipped config with the golden weights, in eval mode, through the converter."""
+def _converted(model: str) -> tuple[torch.nn.Module, dict[str, str]]:
     config = Config.fromfile(config_path(model))
     config.model.backbone.init_cfg = None
     with DefaultScope.overwrite_default_scope('mmdet'):
         detector = MODELS.build(config.model)
-    state = convert(golden_state_dict(golden_keys(f'centermask2-{model}')), detector)
-    detector.load_state_dict(state, strict=True)
-    return detector.eval()
+    state = golden_state_dict(golden_keys(f'centermask2-{model}'))
+    conversion = convert_state_dict(state, detector, CENTERMASK2)
+    assert not conversion.unused
+    detector.load_state_dict(conversion.tensors, strict=True)
+    return detector.eval(), {theirs: ours for ours, theirs in conversion.sources.items()}
 
 
-def convert(state: dict, detector) -> dict:
-    out = {}
-    for name, value in state.items():
-        for old, new in _RULES:
-            name, n = re.subn(old, new, name)
-            if n:
-                break
-        name = name.replace('TOWERNORM', '')
-        m = re.match(r'bbox_head\.(cls|reg)_convs\.(\d+)\.(weight|bias)$', name)
-        if m:
-            i = int(m[2])
-            name = f'bbox_head.{m[1]}_convs.{i // 3}.{"conv" if i % 3 == 0 else "gn"}.{m[3]}'
-        m = re.match(r'roi_head\.(mask_head\.convs|mask_iou_head\.convs|mask_iou_head\.fcs)\.(\d+)(.*)$', name)
-        if m:
-            name = f'roi_head.{m[1]}.{int(m[2]) - 1}{m[3]}'
-        if 'scales' in name:
-            value = value.reshape(())
-        out[name] = value
-    for key in detector.state_dict():
-        if key.endswith('num_batches_tracked'):
-            out[key] = torch.tensor(0)
-    return out
-
-
-_RULES = [
-    (r'^backbone\.bottom_up\.', 'backbone.'),
-    (r'^backbone\.fpn_lateral(\d)', lambda m: f'neck.lateral_convs.{int(m[1]) - 3}.conv'),
-    (r'^backbone\.fpn_output(\d)', lambda m: f'neck.fpn_convs.{int(m[1]) - 3}.conv'),
-    (r'^backbone\.top_block\.p(\d)', lambda m: f'neck.fpn_convs.{int(m[1]) - 3}.conv'),
-    (r'^proposal_generator\.fcos_head\.cls_tower', 'bbox_head.cls_convs'),
-    (r'^proposal_generator\.fcos_head\.bbox_tower', 'bbox_head.reg_convs'),
-    (r'^proposal_generator\.fcos_head\.cls_logits', 'bbox_head.conv_cls'),
-    (r'^proposal_generator\.fcos_head\.bbox_pred', 'bbox_head.conv_reg'),
-    (r'^proposal_generator\.fcos_head\.ctrness', 'bbox_head.conv_centerness'),
-    (r'^proposal_generator\.fcos_head\.scales', 'bbox_head.scales'),
-    (r'^roi_heads\.mask_head\.mask_fcn(\d)\.', r'roi_head.mask_head.convs.\1.conv.'),
-    (r'^roi_heads\.mask_head\.spatialAtt', 'roi_head.mask_head.spatial_attention'),
-    (r'^roi_heads\.mask_head\.deconv', 'roi_head.mask_head.upsample'),
-    (r'^roi_heads\.mask_head\.predictor', 'roi_head.mask_head.conv_logits'),
-    (r'^roi_heads\.maskiou_head\.maskiou_fcn(\d)', r'roi_head.mask_iou_head.convs.\1'),
-    (r'^roi_heads\.maskiou_head\.maskiou_fc(\d)', r'roi_head.mask_iou_head.fcs.\1'),
-    (r'^roi_heads\.maskiou_head\.maskiou', 'roi_head.mask_iou_head.fc_mask_iou'),
-]
+def golden_model(model: str) -> torch.nn.Module:
+    """The detector of the shipped config with the golden weights, in eval mode, through the converter."""
+    return _converted(model)[0]
 
 
 def original_names(model: str) -> dict[str, str]:
-    """``{name in the original checkpoint: name in our detector}``, found by converting tensors that count up."""
-    keys = golden_keys(f'centermask2-{model}')
-    numbered = {key: torch.full(shape, float(i)) for i, (key, shape) in enumerate(keys.items())}
-    converted = convert(numbered, golden_model(model))
-    by_number = {
-        value.flatten()[0].item(): key for key, value in converted.items() if not key.endswith('num_batches_tracked')
-    }
-    return {key: by_number[i] for i, key in enumerate(keys)}
+    """``{name in the original checkpoint: name in our detector}``."""
+    return _converted(model)[1]
 
 
 def packed_image(image: np.ndarray, output_size: tuple[int, int] | None = None, gt_instances=None) -> dict:
