@@ -1,0 +1,96 @@
+"""Files of the first CenterMask (maskrcnn-benchmark)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from .backbones import BACKBONE_RULES, RESNET_BENCHMARK_RULES
+from .detectron2 import WEIGHT, numbered, tower
+from .engine import BACKBONE, COUNTER, Conversion, Family, rename_by_rules
+
+__all__ = ['CENTERMASK_V1', 'FROZEN_BN_EPS']
+
+FROZEN_BN_EPS = 1e-5
+
+FPN = r'backbone\.fpn\.'
+FCOS = r'rpn\.head\.'
+MASK = r'roi_heads\.mask\.'
+MASK_IOU = r'roi_heads\.maskiou\.'
+
+RULES = (
+    *BACKBONE_RULES,
+    *RESNET_BENCHMARK_RULES,
+    # 2 is C3 here: the pyramid counts the stages of the backbone from 1.
+    (FPN + r'fpn_inner([234])\.' + WEIGHT, numbered('neck.lateral_convs.{}.conv.{}', 2)),
+    (FPN + r'fpn_layer([234])\.' + WEIGHT, numbered('neck.fpn_convs.{}.conv.{}', 2)),
+    (FPN + r'top_blocks\.p([67])\.' + WEIGHT, numbered('neck.fpn_convs.{}.conv.{}', 3)),
+    (FCOS + r'(?P<tower>cls|bbox)_tower\.(?P<index>\d+)\.(?P<rest>weight|bias)', tower),
+    (FCOS + r'cls_logits\.' + WEIGHT, r'bbox_head.conv_cls.\1'),
+    (FCOS + r'bbox_pred\.' + WEIGHT, r'bbox_head.conv_reg.\1'),
+    (FCOS + r'centerness\.' + WEIGHT, r'bbox_head.conv_centerness.\1'),
+    (FCOS + r'scales\.(\d+)\.scale', r'bbox_head.scales.\1.scale'),
+    (MASK + r'feature_extractor\.mask_fcn(\d+)\.' + WEIGHT, numbered('roi_head.mask_head.convs.{}.conv.{}', 1)),
+    (MASK + r'feature_extractor\.spatialAtt\.conv\.weight', 'roi_head.mask_head.spatial_attention.conv.weight'),
+    (MASK + r'predictor\.conv5_mask\.' + WEIGHT, r'roi_head.mask_head.upsample.\1'),
+    (MASK + r'predictor\.mask_fcn_logits\.' + WEIGHT, r'roi_head.mask_head.conv_logits.\1'),
+    (MASK_IOU + r'feature_extractor\.maskiou_fcn(\d+)\.' + WEIGHT, numbered('roi_head.mask_iou_head.convs.{}.{}', 1)),
+    (MASK_IOU + r'feature_extractor\.maskiou_fc(\d+)\.' + WEIGHT, numbered('roi_head.mask_iou_head.fcs.{}.{}', 1)),
+    (MASK_IOU + r'predictor\.maskiou\.' + WEIGHT, r'roi_head.mask_iou_head.fc_mask_iou.\1'),
+)
+WITH_BACKGROUND = ('roi_head.mask_head.conv_logits.', 'roi_head.mask_iou_head.fc_mask_iou.')
+
+
+def _rename(name: str, names: Mapping[str, Tensor]) -> str | None:
+    return rename_by_rules(name, RULES)
+
+
+def _adapt(conversion: Conversion, model: nn.Module) -> None:
+    _drop_background(conversion, model)
+    _move_eps_of_frozen_norms(conversion)
+    _note_differences(conversion, model)
+
+
+def _drop_background(conversion: Conversion, model: nn.Module) -> None:
+    """Mask logits and mask IoUs have a first row for the background, which no box is of."""
+    expected = model.state_dict()
+    dropped = 0
+    for key, value in conversion.tensors.items():
+        if key.startswith(WITH_BACKGROUND) and key in expected and len(value) == len(expected[key]) + 1:
+            conversion.tensors[key] = value[1:]
+            dropped += 1
+    if dropped:
+        conversion.notes.append(f'background rows dropped from {dropped} tensors of the mask heads')
+
+
+def _move_eps_of_frozen_norms(conversion: Conversion) -> None:
+    """Frozen batch norm divides by sqrt(var) there, by sqrt(var + 1e-5) here. Trained norms have a counter."""
+    moved = 0
+    for key, value in conversion.tensors.items():
+        counter = f'{key.rpartition(".")[0]}.{COUNTER}'
+        if key.startswith(BACKBONE) and key.endswith('.running_var') and counter not in conversion.tensors:
+            conversion.tensors[key] = value.double() - FROZEN_BN_EPS
+            moved += 1
+    if moved:
+        conversion.notes.append(f'running_var of {moved} frozen norms lowered by {FROZEN_BN_EPS}, the eps added here')
+
+
+def _note_differences(conversion: Conversion, model: nn.Module) -> None:
+    """The same weights give other boxes in a head that is not told of the older regression."""
+    head = getattr(model, 'bbox_head', None)
+    if head is None or not any(key.startswith('bbox_head.') for key in conversion.tensors):
+        return
+    if getattr(head, 'bbox_reg', None) != 'exp_pixel':
+        conversion.notes.append(
+            'WARNING: the first CenterMask regresses exp(scale * x) pixels, and the bbox_head of this config does not. '
+            "Its boxes will be wrong until it has bbox_reg='exp_pixel', as in "
+            'configs/centermask/centermask1_v39_fpn_ms-3x_coco.py'
+        )
+    if getattr(head, 'sqrt_score', False):
+        conversion.notes.append(
+            'note: scores were class * centreness, without the square root of this config (bbox_head.sqrt_score=False)'
+        )
+
+
+CENTERMASK_V1 = Family('CenterMask (maskrcnn-benchmark)', _rename, _adapt)

@@ -1,0 +1,61 @@
+"""Files of centermask2 (detectron2): whole detectors, and ImageNet files of its backbones."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from .backbones import BACKBONE_RULES, RESNET_DETECTRON2_RULES
+from .engine import Family, rename_by_rules
+
+__all__ = ['CENTERMASK2', 'numbered', 'tower']
+
+TOWERS = {'cls': 'cls_convs', 'bbox': 'reg_convs'}
+
+
+def tower(match: re.Match) -> str | None:
+    """A layer of a tower: convolution, group norm and ReLU take turns in the original's flat list."""
+    number, kind = divmod(int(match['index']), 3)
+    if kind == 2:
+        return None
+    return f'bbox_head.{TOWERS[match["tower"]]}.{number}.{("conv", "gn")[kind]}.{match["rest"]}'
+
+
+def numbered(template: str, first: int):
+    """A rule that counts from 0 what the original counts from ``first``."""
+    return lambda match: template.format(int(match[1]) - first, match[2])
+
+
+FCOS = r'proposal_generator\.fcos_head\.'
+MASK = r'roi_heads\.mask_head\.'
+MASK_IOU = r'roi_heads\.maskiou_head\.'
+WEIGHT = r'(weight|bias)'
+
+RULES = (
+    *BACKBONE_RULES,
+    *RESNET_DETECTRON2_RULES,
+    (r'backbone\.fpn_lateral([345])\.' + WEIGHT, numbered('neck.lateral_convs.{}.conv.{}', 3)),
+    (r'backbone\.fpn_output([345])\.' + WEIGHT, numbered('neck.fpn_convs.{}.conv.{}', 3)),
+    (r'backbone\.top_block\.p([67])\.' + WEIGHT, numbered('neck.fpn_convs.{}.conv.{}', 3)),
+    (FCOS + r'(?P<tower>cls|bbox)_tower\.(?P<index>\d+)\.(?P<rest>weight|bias)', tower),
+    (FCOS + r'cls_logits\.' + WEIGHT, r'bbox_head.conv_cls.\1'),
+    (FCOS + r'bbox_pred\.' + WEIGHT, r'bbox_head.conv_reg.\1'),
+    (FCOS + r'ctrness\.' + WEIGHT, r'bbox_head.conv_centerness.\1'),
+    (FCOS + r'scales\.(\d+)\.scale', r'bbox_head.scales.\1.scale'),
+    (MASK + r'mask_fcn(\d+)\.' + WEIGHT, numbered('roi_head.mask_head.convs.{}.conv.{}', 1)),
+    (MASK + r'spatialAtt\.conv\.weight', 'roi_head.mask_head.spatial_attention.conv.weight'),
+    (MASK + r'deconv\.' + WEIGHT, r'roi_head.mask_head.upsample.\1'),
+    (MASK + r'predictor\.' + WEIGHT, r'roi_head.mask_head.conv_logits.\1'),
+    (MASK_IOU + r'maskiou_fcn(\d+)\.' + WEIGHT, numbered('roi_head.mask_iou_head.convs.{}.{}', 1)),
+    (MASK_IOU + r'maskiou_fc(\d+)\.' + WEIGHT, numbered('roi_head.mask_iou_head.fcs.{}.{}', 1)),
+    (MASK_IOU + r'maskiou\.' + WEIGHT, r'roi_head.mask_iou_head.fc_mask_iou.\1'),
+)
+
+
+def _rename(name: str, names: Mapping[str, Tensor]) -> str | None:
+    return rename_by_rules(name, RULES)
+
+
+CENTERMASK2 = Family('centermask2 (detectron2)', _rename)

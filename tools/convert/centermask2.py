@@ -1,0 +1,29 @@
+"""Converts a CenterMask2 detector or an ImageNet backbone of detectron2 for the model of a config."""
+
+import argparse
+
+import mmkd  # noqa: F401  first: makes ``mmkd::`` configs resolve
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('src', help='the checkpoint file')
+    parser.add_argument('out', help='the file to write')
+    parser.add_argument('--config', required=True, help='config of the model, a file or mmkd::centermask/...')
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    from mmkd.utils import cli
+    from mmkd.utils.converters import CENTERMASK2, convert_file
+
+    config = cli.resolve_config(args.config)
+    with cli.user_errors('conversion'):
+        print('\n'.join(convert_file(args.src, args.out, config, CENTERMASK2)))
+
+
+if __name__ == '__main__':
+    from mmkd.utils.cli import run_tool
+
+    run_tool(main)
