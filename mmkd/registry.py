@@ -90,7 +90,7 @@ class Registry(mmengine_registry.Registry):
         if name in self._module_dict or scope is not None:
             return self._module_dict.get(name)
         # Before the root: mmcv's Resize is there, which does not resize masks as mmdet's of that name does. The other
-        # libraries come after it: a segmentation run wants mmcv's RandomFlip, since mmseg has none, and not mmdet's.
+        # libraries come after it: a segmentation run wants mmcv's Pad, since mmseg has none, and not mmdet's.
         running, *others = _host_scopes_by_relevance()
         found = self._get_from_host(running, name)
         if found is None:
