@@ -37,6 +37,7 @@ def main() -> None:
     launch.prepare_launch(cfg)
     with cli.leaves_nothing_behind(cfg.work_dir), cli.user_errors('building the run', cfg):
         runner = launch.build_runner(cfg)
+        launch.prepare_model(runner)
     runner.train()
     launch.finish()
 

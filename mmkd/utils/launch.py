@@ -6,10 +6,11 @@ import os
 
 import torch
 from mmengine.config import Config
+from mmengine.model import is_model_wrapper
 
 from .cli import UserError
 
-__all__ = ['build_runner', 'finish', 'prepare_launch']
+__all__ = ['build_runner', 'finish', 'prepare_launch', 'prepare_model']
 
 
 def prepare_launch(cfg: Config) -> None:
@@ -47,6 +48,13 @@ def build_runner(cfg: Config):
     from mmengine.runner import Runner
 
     return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+
+
+def prepare_model(runner) -> None:
+    """Lets a distillation algorithm build its teacher and check its losses now, while a mistake is still one line."""
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    if hasattr(model, 'prepare'):
+        model.prepare()
 
 
 def finish() -> None:

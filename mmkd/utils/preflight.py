@@ -15,7 +15,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from .cli import UserError, walk
-from .student import student_config
+from .student import is_distillation, student_config
 
 __all__ = ['check_test_config', 'check_train_config', 'class_names']
 
@@ -55,6 +55,10 @@ def _raise(problems: list[str]) -> None:
 
 
 def _data_problems(cfg: Config, loaders: list[str], evaluators: list[str]) -> Iterator[str]:
+    root = cfg.get('data_root')
+    if _is_local(root) and not Path(root).is_dir() and _is_used(cfg, loaders, root):
+        yield _missing('data_root', root, cfg)  # one line in place of one for each file below it
+        return
     for loader in loaders:
         for key, dataset in _datasets(cfg[loader].get('dataset') or {}, f'{loader}.dataset'):
             files = list(_file_problems(key, dataset, cfg))
@@ -65,6 +69,11 @@ def _data_problems(cfg: Config, loaders: list[str], evaluators: list[str]) -> It
         for metric in metrics if isinstance(metrics, (list, tuple)) else [metrics]:
             if isinstance(metric, dict) and _is_local(metric.get('ann_file')) and not Path(metric.ann_file).is_file():
                 yield _missing(f'{name}.ann_file', metric.ann_file, cfg)
+
+
+def _is_used(cfg: Config, loaders: list[str], root: str) -> bool:
+    values = [value for loader in loaders for _, value in walk(cfg[loader].get('dataset') or {}, '')]
+    return any(isinstance(value, str) and value.startswith(root) for value in values)
 
 
 def _datasets(dataset: dict, key: str) -> Iterator[tuple[str, dict]]:
@@ -111,30 +120,40 @@ def _is_local(path) -> bool:
 def _missing(key: str, path: str, cfg: Config) -> str:
     ways = [f'--cfg-options {key}=...']
     if cfg.get('data_root') and str(path).startswith(cfg.data_root):
-        ways = ['--cfg-options data_root=DIR for all paths at once', *ways]
+        ways = ['--cfg-options data_root=DIR'] + ([] if key == 'data_root' else ways)
         if not os.path.isabs(cfg.data_root):
             ways.insert(0, 'MMDET_DATASETS=DIR')
-    where = '' if os.path.isabs(path) else f' (looked for from {Path.cwd()})'
-    return f'{key}: {path!r} does not exist{where}; set it with {", or ".join(ways)}'
+    return f'{key}: {path!r} does not exist{_from(path)}; set it with {" or ".join(ways)}'
+
+
+def _from(path: str) -> str:
+    return '' if os.path.isabs(path) else f' (looked for from {Path.cwd()})'
 
 
 def _checkpoint_problems(cfg: Config) -> Iterator[str]:
-    wanted = [('--resume' if cfg.get('resume') else 'load_from', cfg.get('load_from'))]
-    model = cfg.get('model') or {}
-    teacher = model.get('teacher') if isinstance(model.get('teacher'), dict) else {}
-    wanted += [('model.teacher.ckpt', teacher.get('ckpt')), ('model.teacher_ckpt', model.get('teacher_ckpt'))]
-    for key, value in walk(student_config(cfg.model) if model else {}, 'model'):
+    yield from _checkpoint_problem('--resume' if cfg.get('resume') else 'load_from', cfg.get('load_from'), '')
+    teacher = cfg.model.get('teacher') if isinstance(cfg.model.get('teacher'), dict) else {}
+    by_environment = ', or MMKD_TEACHER_CKPT=FILE in the configs that come with mmkd'
+    yield from _checkpoint_problem('model.teacher.ckpt', teacher.get('ckpt'), by_environment)
+    yield from _checkpoint_problem('model.teacher_ckpt', cfg.model.get('teacher_ckpt'), by_environment)
+    for key, value in walk(student_config(cfg.model), _student_key(cfg.model)):
         if key.endswith('init_cfg.checkpoint'):
-            wanted.append((key, value))
-    for key, path in wanted:
-        if _is_local(path) and not Path(path).is_file():
-            where = '' if os.path.isabs(path) else f' (looked for from {Path.cwd()})'
-            how = '' if key == '--resume' else f'; set it with --cfg-options {key}=FILE'
-            if 'teacher' in key:
-                how += ', or MMKD_TEACHER_CKPT=FILE in the configs that come with mmkd'
-            elif 'init_cfg' in key:
-                how += f', or {key.rsplit(".", 1)[0]}=None to start from random weights'
-            yield f'{key}: checkpoint {path!r} does not exist{where}{how}'
+            part = key.rsplit('.', 1)[0]
+            ways = f', MMKD_PRETRAINED=FOLDER in the configs that come with mmkd, or {part}=None for random weights'
+            yield from _checkpoint_problem(key, value, ways)
+
+
+def _checkpoint_problem(key: str, path, other_ways: str) -> Iterator[str]:
+    if _is_local(path) and not Path(path).is_file():
+        how = '' if key == '--resume' else f'; set it with --cfg-options {key}=FILE{other_ways}'
+        yield f'{key}: checkpoint {path!r} is not a file{_from(path)}{how}'
+
+
+def _student_key(model: dict) -> str:
+    """The config key under which the plain student stands."""
+    if not is_distillation(model):
+        return 'model'
+    return 'model.student' if model.get('student') is not None else 'model.architecture'
 
 
 # ---- classes ---------------------------------------------------------------------------------------------------------
@@ -152,7 +171,7 @@ def _class_problems(cfg: Config, key: str, dataset: dict, read_annotations: bool
     if names is None:
         return
     shown = ', '.join(map(repr, names[:4])) + (', ...' if len(names) > 4 else '')
-    for model_key, number in _class_counts(student_config(cfg.model)):
+    for model_key, number in _class_counts(student_config(cfg.model), _student_key(cfg.model)):
         if number != len(names):
             yield (
                 f'{model_key}={number}, but {key} has {len(names)} classes ({shown}); set {model_key}={len(names)} '
@@ -185,9 +204,9 @@ def class_names(dataset: dict, default_scope: str | None = None) -> list[str] | 
     return list(classes) if isinstance(classes, (list, tuple)) else None
 
 
-def _class_counts(model: dict) -> Iterator[tuple[str, int]]:
+def _class_counts(model: dict, model_key: str) -> Iterator[tuple[str, int]]:
     """``num_classes`` of every head that predicts the data set's classes."""
-    for key, value in walk(model, 'model'):
+    for key, value in walk(model, model_key):
         parts = key.split('.')
         # an RPN tells object from not-object, a semantic branch has the classes of another task
         other = any(p.startswith(('rpn', 'semantic', 'backbone', 'teacher', 'train_cfg', 'test_cfg')) for p in parts)

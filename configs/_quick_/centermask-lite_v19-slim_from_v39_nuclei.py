@@ -1,0 +1,18 @@
+# The student of the demo once more, on the same schedule and seed, now with its teacher.
+_base_ = ['./centermask-lite_v19-slim_nuclei.py', '../_base_/distill.py']
+
+model = dict(
+    _delete_=True,
+    type='mmkd.DenseDistill',
+    student={{_base_.model}},
+    teacher=dict(
+        cfg_path='{{ fileDirname }}/centermask_v39_nuclei.py',
+        ckpt='{{$MMKD_TEACHER_CKPT:work_dirs/centermask_v39_nuclei/iter_250.pth}}',
+    ),
+    distill=dict(
+        cls=dict(
+            taps='bbox_head.conv_cls', loss=dict(type='mmkd.PixelWiseLoss', activation='sigmoid', loss_weight=10.0)
+        ),
+        fpn=dict(taps='neck', levels=(0, 1, 2), loss=dict(type='mmkd.PairWiseLoss', pool='avg', node_size=2)),
+    ),
+)

@@ -1,0 +1,63 @@
+"""Tools are run in this process where possible: a subprocess spends ten seconds on imports."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TINY = ROOT / 'tests/tools/tiny_fcos.py'
+
+
+@pytest.fixture
+def tiny():
+    """The config file of a tiny detector on the real images."""
+    return str(TINY)
+
+
+@pytest.fixture
+def tool(capfd, monkeypatch, tmp_path):
+    """Runs a tool's ``main`` in a fresh folder as the command line would; returns its exit code and what it printed."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(name, *args):
+        from mmkd.utils.cli import run_tool
+
+        spec = importlib.util.spec_from_file_location(f'tool_{name}', ROOT / 'tools' / f'{name}.py')
+        module = importlib.util.module_from_spec(spec)
+        monkeypatch.setattr(sys, 'argv', [f'tools/{name}.py', *map(str, args)])
+        environment = dict(os.environ)
+        code = 0
+        try:
+            spec.loader.exec_module(module)
+            run_tool(module.main)
+        except SystemExit as exit_:
+            code = exit_.code or 0
+        finally:
+            for key in set(os.environ) - set(environment):
+                del os.environ[key]
+        out, err = capfd.readouterr()
+        return SimpleNamespace(code=code, out=out, err=err)
+
+    return run
+
+
+@pytest.fixture(scope='session')
+def trained(tmp_path_factory):
+    """The work dir of two iterations, by the real command, started from a folder that has nothing to do with mmkd."""
+    cwd = tmp_path_factory.mktemp('elsewhere')
+    command = [sys.executable, str(ROOT / 'tools/train.py'), str(TINY)]
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return cwd / 'work_dirs' / 'tiny_fcos'
+
+
+def last_metrics(text: str) -> dict:
+    """``{'coco/bbox_mAP': 0.1, ...}`` of the last evaluation that was logged."""
+    line = [line for line in text.splitlines() if 'coco/bbox_mAP:' in line][-1]
+    words = line.split()
+    return {key[:-1]: float(value) for key, value in zip(words, words[1:], strict=False) if key.startswith('coco/')}
