@@ -4,6 +4,7 @@ from .dense_heads import CenterMaskFCOSHead
 from .detectors import CenterMask
 from .losses import LTRBIoULoss, ltrb_iou_loss
 from .roi_heads import AdaptiveRoIExtractor, CenterMaskIoUHead, CenterMaskRoIHead, SpatialAttentionMaskHead
+from .test_time_augs import InstanceTTAModel
 
 __all__ = [
     'AdaptiveRoIExtractor',
@@ -16,6 +17,7 @@ __all__ = [
     'ESPNet',
     'ESPNetCHead',
     'ESPNetHead',
+    'InstanceTTAModel',
     'LTRBIoULoss',
     'MobileNetV2',
     'SpatialAttentionMaskHead',
