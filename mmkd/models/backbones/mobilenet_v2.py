@@ -33,3 +33,8 @@ class MobileNetV2(MMDetMobileNetV2):
         del self.conv2
         self.layers.remove('conv2')
         self.out_channel = self.in_channels
+
+    def train(self, mode: bool = True) -> MobileNetV2:
+        """As mmdet's, which does not return the module as ``nn.Module.train`` and ``eval`` do."""
+        super().train(mode)
+        return self
