@@ -1,3 +1,112 @@
-from setuptools import find_packages, setup
+"""Packaging of mmkd.
 
-setup(name='mmkd', version='0.1.0', packages=find_packages(include=['mmkd', 'mmkd.*']), python_requires='>=3.10')
+What is special is ``mmkd/.mim``: configs, tools and the model index, where mmengine and mim look for them when they
+read ``_base_ = 'mmkd::...'`` or run ``mim train mmkd ...``. A wheel holds copies; ``pip install -e .`` gets links, so
+that the configs one edits are those one runs.
+"""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
+
+ROOT = Path(__file__).resolve().parent
+MIM_PARTS = ('configs', 'tools', 'model-index.yml')
+IGNORED = shutil.ignore_patterns('__pycache__', '*.py[cod]')
+
+
+class BuildWithMim(build_py):
+    """Adds ``mmkd/.mim`` to what is built: copied into a wheel, linked into the checkout for an editable install."""
+
+    def run(self):
+        super().run()
+        if self.editable_mode:
+            replace_folder(ROOT / 'mmkd' / '.mim', link_parts)
+        else:
+            replace_folder(Path(self.build_lib) / 'mmkd' / '.mim', copy_parts)
+
+    def get_output_mapping(self):
+        """For an editable install in strict mode, which links every file of this mapping."""
+        mapping = super().get_output_mapping()
+        for part in MIM_PARTS:
+            source = ROOT / part
+            files = [source] if source.is_file() else [file for file in sorted(source.rglob('*')) if file.is_file()]
+            for file in files:
+                if '__pycache__' not in file.parts:
+                    relative = file.relative_to(ROOT)
+                    mapping[str(Path(self.build_lib, 'mmkd', '.mim', relative))] = str(relative)
+        return mapping
+
+
+def replace_folder(target: Path, fill) -> None:
+    """Fills a folder beside ``target`` and moves it there when it is complete: nobody ever sees half of it."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix='.mim-', dir=target.parent))
+    try:
+        complete = scratch / 'new'
+        complete.mkdir()
+        fill(complete, target)
+        if target.is_symlink():
+            target.unlink()
+        elif target.exists():
+            target.rename(scratch / 'old')
+        complete.rename(target)
+    finally:
+        shutil.rmtree(scratch)
+
+
+def copy_parts(folder: Path, _target: Path) -> None:
+    for part in MIM_PARTS:
+        source = ROOT / part
+        if source.is_dir():
+            shutil.copytree(source, folder / part, ignore=IGNORED)
+        else:
+            shutil.copy2(source, folder / part)
+
+
+def link_parts(folder: Path, target: Path) -> None:
+    try:
+        for part in MIM_PARTS:
+            os.symlink(os.path.relpath(ROOT / part, target), folder / part, target_is_directory=(ROOT / part).is_dir())
+    except OSError:  # no symbolic links here (Windows without developer mode)
+        for part in MIM_PARTS:
+            if (folder / part).is_symlink():
+                (folder / part).unlink()
+        copy_parts(folder, target)
+
+
+def version() -> str:
+    scope = {}
+    exec((ROOT / 'mmkd' / 'version.py').read_text(), scope)
+    return scope['__version__']
+
+
+def requirements(name: str) -> list[str]:
+    lines = [line.split('#')[0].strip() for line in (ROOT / name).read_text().splitlines()]
+    return [line for line in lines if line]
+
+
+if __name__ == '__main__':
+    setup(
+        name='mmkd',
+        version=version(),
+        description='Knowledge distillation for dense prediction, as a plugin to OpenMMLab 2.x',
+        long_description=(ROOT / 'README.md').read_text(encoding='utf-8'),
+        long_description_content_type='text/markdown',
+        packages=find_packages(include=['mmkd', 'mmkd.*']),
+        python_requires='>=3.10',
+        # Only what both lines share. PyTorch is the user's, and the mm* packages come with an extra: which line is the
+        # user's choice, and mmcv is to be compiled against the PyTorch that is there (requirements.txt says how).
+        install_requires=['mmrazor==1.0.0', 'joblib', 'ordered-set', 'numpy', 'matplotlib', 'pycocotools'],
+        extras_require=dict(
+            onedl=requirements('requirements.txt'),
+            openmmlab=requirements('requirements-openmmlab.txt'),
+            dev=['pytest>=8', 'ruff==0.17.*'],
+        ),
+        cmdclass=dict(build_py=BuildWithMim),
+        include_package_data=False,
+        zip_safe=False,
+    )
