@@ -121,8 +121,12 @@ def _pool_nodes(x: Tensor, pool, scale, node_size, nodes) -> Tensor:
         return adaptive_pool(x, nodes)
     if node_size is None:
         node_size = tuple(max(1, int(size * scale)) for size in x.shape[2:])
-    pool2d = F.max_pool2d if pool == 'max' else F.avg_pool2d
-    return pool2d(x, kernel_size=node_size, stride=node_size, ceil_mode=True)
+    window = dict(kernel_size=node_size, stride=node_size, ceil_mode=True)
+    if pool == 'max':
+        return F.max_pool2d(x, **window)
+    # Nothing is padded, but with count_include_pad=True torch.compile (2.13, CPU) gets the gradient of windows cut at
+    # the border wrong.
+    return F.avg_pool2d(x, **window, count_include_pad=False)
 
 
 def _gram_is_cheaper(nodes: int, student_channels: int, teacher_channels: int) -> bool:

@@ -2,9 +2,8 @@
 
 import copy
 import itertools
-import os
 import pickle
-import shutil
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +47,8 @@ def assert_same(actual, expected, rtol, what='value'):
 
 def mmrazor_losses():
     """mmrazor's own losses, or a skip where it is not installed."""
-    pytest.importorskip('mmrazor.version')
+    if find_spec('mmrazor') is None:
+        pytest.skip('mmrazor is not installed')
     from mmkd.compat import import_mmrazor
 
     import_mmrazor()
@@ -67,7 +67,6 @@ class LossTester:
     bad_options = ()  # (options, pattern of the message)
     bad_shapes = ()  # (student's shape, teacher's shape, pattern of the message)
     gradcheck_options = ({},)  # the options of which the gradient is the exact one
-    compile_options = ({},)
 
     @staticmethod
     def naive(student, teacher, **options):
@@ -81,7 +80,6 @@ class LossTester:
             ('bad_option', 'bad_options'),
             ('bad_shape', 'bad_shapes'),
             ('gradcheck_option', 'gradcheck_options'),
-            ('compile_option', 'compile_options'),
         ):
             if name in metafunc.fixturenames:
                 values = getattr(metafunc.cls, attribute)
@@ -230,22 +228,6 @@ class LossTester:
 
     def test_repr_names_the_options(self):
         assert 'loss_weight=2.5' in repr(self.module(loss_weight=2.5))
-
-    # compile
-
-    @pytest.mark.slow
-    @pytest.mark.skipif(
-        not shutil.which(os.environ.get('CXX', 'g++')), reason='torch.compile needs a C++ compiler on the CPU'
-    )
-    def test_compiled_module_gives_the_same(self, compile_option):
-        torch.compiler.reset()
-        module = self.module(**compile_option)
-        compiled = torch.compile(module, fullgraph=True, dynamic=False)
-        student, teacher = self.one_pair()
-        expected = value_and_gradient(module, student, teacher)
-        actual = value_and_gradient(compiled, student, teacher)
-        for what, a, e in zip(('value', 'gradient'), actual, expected, strict=True):
-            assert_same(a, e, 1e-5, what)
 
 
 def _short_id(value):

@@ -13,7 +13,6 @@ class TestFeatureMSELoss(LossTester):
     shapes = [((2, 5, 3, 4),) * 2, ((1, 3, 2, 2),) * 2, ((3, 1, 2, 5),) * 2]
     options = grid(normalize=('none', 'pixel', 'channel'))
     gradcheck_options = options
-    compile_options = options
     bad_options = [
         (dict(normalize='batch'), "normalize: expected one of 'none', 'pixel', 'channel', but got 'batch'"),
         (dict(align='both'), "align: .* 'both'"),
