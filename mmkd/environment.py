@@ -165,3 +165,15 @@ def _is_installed(name: str) -> bool:
 
 def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r'\d+', version)[:3])
+
+
+def report() -> None:
+    """Prints what is installed, after checking that it is fit."""
+    check_environment(tuple(NEEDS))
+    torch = import_module('torch')
+    versions = [f'{name} {_version_of(name)}' for name in NEEDS]
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else 'CPU'
+    compiled = import_module('mmcv.ops').get_compiling_cuda_version()
+    print(f'Ready: Python {sys.version.split()[0]}, torch {torch.__version__} on {device}, {", ".join(versions)}.')
+    if torch.cuda.is_available() and compiled == 'not available':
+        print("Note: mmcv's operators were compiled for the CPU only, so training on the GPU will not work.")

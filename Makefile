@@ -1,0 +1,76 @@
+# Each target is complete in itself: it sets up the environment if need be and then does its work.
+#
+# Which environment?
+#   * `make PYTHON=/path/to/python ...`: that one, if it has PyTorch;
+#   * else the active one (virtualenv or conda), if it has PyTorch. Its PyTorch is kept;
+#   * else `.venv`, made from PYTHON (or python3), with torch==2.13.0. TORCH=... names another.
+# The original OpenMMLab line (LINE=openmmlab) lives in `.venv-openmmlab`, since both lines own the same module names; an
+# active environment is not used for it.
+#
+# The first run downloads everything and, where pip finds no mmcv wheel, compiles mmcv's operators (about ten minutes on
+# two cores). PIP_FIND_LINKS and the other variables of pip work as usual. A stamp in the environment lets later runs
+# start at once; it is renewed when the requirements change.
+
+LINE ?= onedl
+VENV ?= .venv$(if $(filter openmmlab,$(LINE)),-openmmlab)
+REQUIREMENTS := requirements$(if $(filter openmmlab,$(LINE)),-openmmlab).txt
+
+PYTHON_GIVEN := $(if $(filter-out undefined default,$(origin PYTHON)),$(PYTHON))
+ifneq ($(PYTHON_GIVEN),)
+CANDIDATE := $(PYTHON_GIVEN)
+else ifeq ($(LINE),onedl)
+CANDIDATE := $(addsuffix /bin/python,$(firstword $(VIRTUAL_ENV) $(CONDA_PREFIX)))
+endif
+HAS_TORCH := $(if $(CANDIDATE),$(shell $(CANDIDATE) -c \
+    'import importlib.util; print("yes" if importlib.util.find_spec("torch") else "no")' 2>/dev/null))
+
+ifeq ($(HAS_TORCH),yes)
+ENV_PYTHON := $(shell $(CANDIDATE) -c 'import sys; print(sys.executable)')
+ENV_DIR := $(shell $(CANDIDATE) -c 'import sys; print(sys.prefix)')
+else
+ENV_PYTHON := $(VENV)/bin/python
+ENV_DIR := $(VENV)
+endif
+# One stamp a checkout: in an environment shared by two of them, the editable install is of the last.
+STAMP := $(ENV_DIR)/.mmkd-ready$(subst /,-,$(CURDIR))
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-quick test-openmmlab lint format
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@echo 'Variables: PYTHON=, LINE=onedl|openmmlab, VENV=, TORCH=, ARGS= (given on to pytest or the demo)'
+
+setup: $(STAMP)  ## set up the environment and nothing more
+
+demo: $(STAMP)  ## train, distil, evaluate and draw on real images; see work_dirs/demo
+	$(ENV_PYTHON) tools/demo.py $(ARGS)
+
+test: $(STAMP)  ## run the whole test suite
+	$(ENV_PYTHON) -m pytest $(ARGS)
+
+test-quick: $(STAMP)  ## run the tests that take less than three minutes together
+	$(ENV_PYTHON) -m pytest -m 'not slow' $(ARGS)
+
+test-openmmlab:  ## run the whole test suite on the original OpenMMLab line
+	@$(MAKE) --no-print-directory test LINE=openmmlab
+
+lint: $(STAMP)  ## check style and formatting
+	$(ENV_PYTHON) -m ruff check .
+	$(ENV_PYTHON) -m ruff format --check .
+
+format: $(STAMP)  ## mend style and formatting
+	$(ENV_PYTHON) -m ruff check --fix .
+	$(ENV_PYTHON) -m ruff format .
+
+$(STAMP): $(REQUIREMENTS) setup.py tools/install.sh | $(ENV_PYTHON)
+	tools/install.sh $(ENV_PYTHON) $(LINE)
+	@rm -f $(ENV_DIR)/.mmkd-ready*
+	@touch $@
+
+$(VENV)/bin/python:
+	@$(or $(PYTHON_GIVEN),python3) -c 'import sys; assert sys.version_info >= (3, 10)' || { \
+	    echo 'mmkd needs Python 3.10 or newer: make PYTHON=/path/to/python ...' >&2; exit 1; }
+	@echo 'Making the environment $(VENV)'
+	@$(or $(PYTHON_GIVEN),python3) -m venv $(VENV) || { \
+	    rm -rf $(VENV); echo 'No venv: on Debian and Ubuntu, apt install python3-venv' >&2; exit 1; }
