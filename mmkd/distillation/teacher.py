@@ -134,15 +134,18 @@ class FrozenTeacher:
             self.to(device)
         return self._model
 
-    def skeleton(self, device: str = 'meta') -> nn.Module:
-        """The network to look at its shapes: without its weights, and on ``'meta'`` without memory for them.
+    def skeleton(self) -> nn.Module:
+        """The network with any weights, to look at the shapes of what it computes.
+
+        It is thrown away after: a test run, which may ask for it, has no use for a teacher. (On the ``meta`` device it
+        would need no memory, but PyTorch loads its compiler for that, which takes longer than building any teacher.)
 
         Raises:
-            Exception: Whatever the network raises, if it cannot be built on that device.
+            ValueError: The config cannot be read.
         """
         if self._model is not None or isinstance(self.network, nn.Module):
             return self._model or self.network
-        with preserve_rng_state(), torch.device(device):
+        with preserve_rng_state():
             return revert_sync_batchnorm(build_network(resolve_network(self.network, 'teacher')))
 
     def _load(self) -> nn.Module:

@@ -30,10 +30,7 @@ Channels = dict[str, list[tuple[int | None, int | None]]]
 def dummy_batch(size: Sequence[int], device: torch.device) -> tuple[Tensor, list[BaseDataElement]]:
     """One image (1, 3, H, W) of noise, the same at each call, and a data sample that says how large it is."""
     height, width = size
-    if device.type == 'meta':
-        image = torch.empty(1, 3, height, width, device=device)
-    else:
-        image = torch.randn(1, 3, height, width, generator=torch.Generator().manual_seed(0)).to(device)
+    image = torch.randn(1, 3, height, width, generator=torch.Generator().manual_seed(0)).to(device)
     shape = (height, width)
     sizes = dict(img_shape=shape, ori_shape=shape, pad_shape=shape, batch_input_shape=shape, scale_factor=(1.0, 1.0))
     return image, [BaseDataElement(metainfo=sizes)]
@@ -47,7 +44,7 @@ def infer_channels(
 ) -> Channels:
     """Finds out what the connectors connect, by looking at the shapes of what the taps give.
 
-    Of the teacher only the shapes are computed, on a skeleton without weights. Entries whose connectors are fully
+    Of the teacher only a skeleton is run, without its checkpoint. Entries whose connectors are fully
     configured are not looked at.
 
     Returns:
@@ -64,10 +61,7 @@ def infer_channels(
     wanted = [entry for entry in entries if entry.needs_channels]
     if wanted:
         students = _channels_of(wanted, 'student', student, size)
-        try:
-            teachers = _channels_of(wanted, 'teacher', teacher.skeleton('meta'), size)
-        except Exception:  # some operators know no shape without data
-            teachers = _channels_of(wanted, 'teacher', teacher.skeleton('cpu'), size)
+        teachers = _channels_of(wanted, 'teacher', teacher.skeleton(), size)
         channels.update((name, list(zip(students[name], teachers[name], strict=False))) for name in students)
     return channels
 

@@ -1,0 +1,5 @@
+"""Loops."""
+
+from .distill_val_loop import DistillValLoop
+
+__all__ = ['DistillValLoop']

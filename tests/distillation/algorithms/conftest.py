@@ -1,0 +1,1 @@
+from distillation_runs import teacher  # noqa: F401
