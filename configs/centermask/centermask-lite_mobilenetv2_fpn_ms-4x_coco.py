@@ -6,7 +6,7 @@ _base_ = [
     '../_base_/det_runtime.py',
 ]
 
-# The original's ImageNet file, made ready by tools/convert/centermask2.py; see README.md.
+# ImageNet weights of the original, see README.md. The environment variable MMKD_PRETRAINED names another folder.
 model = dict(
     backbone=dict(
         _delete_=True,
@@ -14,7 +14,7 @@ model = dict(
         out_indices=(2, 4, 6),
         norm_cfg=dict(type='BN', requires_grad=False),
         norm_eval=True,
-        init_cfg=dict(type='Pretrained', checkpoint='{{$MMKD_PRETRAINED:checkpoints}}/mobilenet_v2.pth'),
+        init_cfg=dict(type='Pretrained', checkpoint='{{$MMKD_PRETRAINED:checkpoints}}/mobilenet_v2_detectron2.pth'),
     ),
     neck=dict(in_channels=[32, 96, 320]),
 )

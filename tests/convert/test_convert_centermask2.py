@@ -279,15 +279,20 @@ def test_an_incomplete_backbone_file_fails(slim_keys, tmp_path, convert):
     assert '1 of the 132 tensors that the model needs are missing' in error
 
 
-def test_mobilenet_backbone_file_initialises_the_shipped_model(tmp_path, convert):
+@pytest.mark.parametrize('converted', [False, True])
+def test_mobilenet_backbone_file_initialises_the_shipped_model(tmp_path, convert, converted):
     model = 'centermask2-lite-Mv2'
     weights = golden_state_dict(golden_keys(model, BACKBONE_PREFIX))
-    torch.save({k.removeprefix(BACKBONE_PREFIX): v for k, v in weights.items()}, tmp_path / 'in.pth')
-    out = tmp_path / 'mobilenet_v2.pth'
-    assert convert('centermask2', tmp_path / 'in.pth', out, config_of(model))[0] == 0
+    path = tmp_path / 'mobilenet_v2_detectron2.pth'
+    torch.save({k.removeprefix(BACKBONE_PREFIX): v for k, v in weights.items()}, path)
+    if converted:
+        assert convert('centermask2', path, path, config_of(model))[0] == 0
     config = Config.fromfile(config_of(model)).model.backbone
-    config.init_cfg.checkpoint = str(out)
+    config.init_cfg.checkpoint = str(path)
     backbone = MODELS.build(config)
     backbone.init_weights()
-    expected = weights[BACKBONE_PREFIX + 'features.17.conv.6.weight']
-    assert torch.equal(backbone.layer7[0].linear_conv.conv.weight, expected)
+    for ours, theirs in (
+        (backbone.conv1.bn.running_var, 'features.0.1.running_var'),
+        (backbone.layer7[0].linear_conv.conv.weight, 'features.17.conv.6.weight'),
+    ):
+        assert torch.equal(ours, weights[BACKBONE_PREFIX + theirs])

@@ -8,6 +8,8 @@ from mmdet.models.backbones import MobileNetV2 as MMDetMobileNetV2
 
 from mmkd.registry import MODELS
 
+from .pretrained import load_pretrained_backbone, without_pretrained
+
 __all__ = ['MobileNetV2']
 
 
@@ -33,6 +35,18 @@ class MobileNetV2(MMDetMobileNetV2):
         del self.conv2
         self.layers.remove('conv2')
         self.out_channel = self.in_channels
+
+    def init_weights(self) -> None:
+        """As mmdet's; a pretrained file may also be the original's of CenterMask, and has to fit.
+
+        Raises:
+            FileNotFoundError: The file of ``dict(type='Pretrained', checkpoint=...)`` does not exist.
+            ValueError: It does not have all weights of this backbone.
+        """
+        with without_pretrained(self) as pretrained:
+            super().init_weights()
+        for config in pretrained:
+            load_pretrained_backbone(self, **{key: value for key, value in config.items() if key != 'type'})
 
     def train(self, mode: bool = True) -> MobileNetV2:
         """As mmdet's, which does not return the module as ``nn.Module.train`` and ``eval`` do."""

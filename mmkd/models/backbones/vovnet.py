@@ -12,6 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmkd.registry import MODELS
 
+from .pretrained import load_pretrained_backbone, without_pretrained
 from .vovnet_layers import OSABlock, conv_norm_relu, depthwise_conv_norm_relu, sequential
 
 __all__ = ['VoVNet', 'VoVNetArch']
@@ -36,9 +37,9 @@ _FULL = ((128, 160, 192, 224), (256, 512, 768, 1024))
 class VoVNet(BaseModule):
     """VoVNetV2 with effective squeeze-and-excitation (Lee and Park, CenterMask, CVPR 2020, section 3.3).
 
-    The stages work at strides 4, 8, 16 and 32. Names of parameters are those of the original implementation, so its
-    ImageNet files load with ``init_cfg=dict(type='Pretrained', checkpoint=...)``. They were used with BGR images in
-    0..255 minus the mean [103.53, 116.28, 123.675], and with every norm frozen::
+    The stages work at strides 4, 8, 16 and 32. Names of parameters are those of the original implementation, and its
+    ImageNet files load with ``init_cfg=dict(type='Pretrained', checkpoint=...)``; a file that does not fit is an
+    error. They were used with BGR images in 0..255 minus the mean [103.53, 116.28, 123.675], and every norm frozen::
 
         norm_cfg=dict(type='BN', requires_grad=False), norm_eval=True, frozen_stages=-1
 
@@ -167,14 +168,19 @@ class VoVNet(BaseModule):
         return sequential(modules)
 
     def init_weights(self) -> None:
-        """Initialises as ``init_cfg`` says; offsets of deformable layers start at zero unless a file may hold them."""
-        super().init_weights()
-        configs = self.init_cfg if isinstance(self.init_cfg, list) else [self.init_cfg]
-        if any(config['type'] == 'Pretrained' for config in configs):
-            return
+        """Initialises as ``init_cfg`` says, with the offsets of deformable layers at zero unless a file has them.
+
+        Raises:
+            FileNotFoundError: The file of ``dict(type='Pretrained', checkpoint=...)`` does not exist.
+            ValueError: It does not have all weights of this backbone.
+        """
+        with without_pretrained(self) as pretrained:
+            super().init_weights()
         for module in self.modules():
             if hasattr(module, 'conv_offset'):
                 constant_init(module.conv_offset, 0)
+        for config in pretrained:
+            load_pretrained_backbone(self, **{key: value for key, value in config.items() if key != 'type'})
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Image (N, in_channels, H, W) to one feature map (N, C, H / stride, W / stride) for each of out_indices."""

@@ -329,13 +329,72 @@ def test_default_initialisation_keeps_the_scale_of_the_signal():
     assert 0.05 < out.std() < 20
 
 
-def test_pretrained_file_of_the_original_loads_through_init_cfg(tmp_path):
-    weights = {k: v for k, v in VoVNet(TINY).state_dict().items() if not k.endswith('num_batches_tracked')}
-    weights = {k: torch.full_like(v, 0.25) for k, v in weights.items()}
-    torch.save(weights, tmp_path / 'vovnet.pth')
-    model = VoVNet(TINY, init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'vovnet.pth')))
+def weights_of_the_original(arch=TINY, value=0.25):
+    """A checkpoint with frozen norms: no counters."""
+    with torch.device('meta'):
+        shapes = {k: v.shape for k, v in VoVNet(arch).state_dict().items() if not k.endswith('num_batches_tracked')}
+    return {key: torch.full(shape, value) for key, shape in shapes.items()}
+
+
+def pretrained_vovnet(path, **kwargs):
+    return VoVNet(init_cfg=dict(type='Pretrained', checkpoint=str(path), **kwargs.pop('init', {})), **kwargs)
+
+
+@pytest.mark.parametrize('prefix', ['', 'module.', 'bottom_up.', 'module.backbone.bottom_up.'])
+@pytest.mark.parametrize('wrapper', [None, 'model', 'state_dict'])
+def test_pretrained_file_of_the_original_loads_through_init_cfg(tmp_path, prefix, wrapper):
+    weights = {prefix + key: value for key, value in weights_of_the_original().items()}
+    weights['head.weight'] = torch.zeros(3)
+    torch.save({wrapper: weights} if wrapper else weights, tmp_path / 'vovnet.pth')
+    model = pretrained_vovnet(tmp_path / 'vovnet.pth', arch=TINY)
     model.init_weights()
     assert all((v == 0.25).all() for k, v in model.state_dict().items() if not k.endswith('num_batches_tracked'))
+    assert model.init_cfg['type'] == 'Pretrained'
+
+
+def test_backbone_can_be_taken_from_a_detector(tmp_path):
+    weights = {f'backbone.{key}': value for key, value in weights_of_the_original().items()}
+    torch.save({'state_dict': weights | {'neck.weight': torch.zeros(2)}}, tmp_path / 'detector.pth')
+    model = pretrained_vovnet(tmp_path / 'detector.pth', arch=TINY, init=dict(prefix='backbone.'))
+    model.init_weights()
+    assert (model.stem[0].weight == 0.25).all()
+
+
+def test_pretrained_weights_leave_deformable_offsets_at_zero_unless_they_have_them(tmp_path):
+    weights = weights_of_the_original('V-19-slim-eSE')
+    torch.save(weights, tmp_path / 'vovnet.pth')
+    kwargs = dict(arch='V-19-slim-eSE', dcn=dict(type='DCNv2'), stage_with_dcn=(False, False, False, True))
+    model = pretrained_vovnet(tmp_path / 'vovnet.pth', **kwargs)
+    model.init_weights()
+    layer = model.stage5.OSA5_1.layers[0][0]
+    assert (layer.weight == 0.25).all()
+    assert (layer.conv_offset.weight == 0).all()
+    model.init_weights()  # mmengine initialises once
+    layer.conv_offset.weight.data.fill_(0.5)
+    torch.save(model.state_dict(), tmp_path / 'trained.pth')
+    trained = pretrained_vovnet(tmp_path / 'trained.pth', **kwargs)
+    trained.init_weights()
+    assert (trained.stage5.OSA5_1.layers[0][0].conv_offset.weight == 0.5).all()
+
+
+def test_pretrained_file_that_does_not_fit_is_refused_by_name(tmp_path):
+    torch.save(weights_of_the_original('V-19-slim-eSE'), tmp_path / 'slim.pth')
+    with pytest.raises(ValueError, match=r"backbone\.init_cfg\.checkpoint .*slim\.pth: .* are missing, first 'stem"):
+        pretrained_vovnet(tmp_path / 'slim.pth', arch=TINY).init_weights()
+    with pytest.raises(FileNotFoundError, match=r'backbone\.init_cfg\.checkpoint .*none\.pth does not exist'):
+        pretrained_vovnet(tmp_path / 'none.pth', arch=TINY).init_weights()
+
+
+def test_pretrained_file_of_a_larger_variant_is_refused(tmp_path):
+    # The stem and the first blocks are those of a V-39; the second block of stage 3 is not in it.
+    weights = weights_of_the_original('V-39-eSE')
+    weights = {k: v for k, v in weights.items() if k.startswith(('stem', 'stage2', 'stage3'))}
+    weights |= {k.replace('OSA3_1', 'OSA3_2'): v for k, v in weights.items() if 'OSA3_1' in k}
+    torch.save(weights, tmp_path / 'larger.pth')
+    with pytest.raises(ValueError, match=r"have no place in the backbone, first 'stage3\.OSA3_2"):
+        pretrained_vovnet(tmp_path / 'larger.pth', arch='V-39-eSE', out_indices=(0, 1)).init_weights()
+    torch.save({k: v for k, v in weights.items() if not k.startswith('stage3')}, tmp_path / 'smaller.pth')
+    pretrained_vovnet(tmp_path / 'smaller.pth', arch='V-39-eSE', out_indices=(0,)).init_weights()
 
 
 # ------------------------------------------------------------------------------------------------------------ messages

@@ -1,0 +1,86 @@
+"""Initialising a backbone from a file, under mmkd's names or the original's, and refusing one that does not fit."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from mmengine.logging import print_log
+from mmengine.model import BaseModule, PretrainedInit
+from mmengine.runner.checkpoint import CheckpointLoader
+from torch import nn
+
+from mmkd.utils.checkpoint import check_state_dict_fits, load_checkpoint_file, state_dict_of, strip_prefix
+
+__all__ = ['load_pretrained_backbone', 'without_pretrained']
+
+
+@contextmanager
+def without_pretrained(module: BaseModule) -> Iterator[list[dict]]:
+    """Takes the ``Pretrained`` entries out of ``module.init_cfg`` while the block runs, and yields them.
+
+    A module that was initialised before has none, as mmengine initialises once.
+    """
+    init_cfg = module.init_cfg
+    configs = init_cfg if isinstance(init_cfg, list) else [init_cfg] if init_cfg else []
+    pretrained = [config for config in configs if config['type'] in ('Pretrained', PretrainedInit)]
+    module.init_cfg = [config for config in configs if config not in pretrained]
+    try:
+        yield [] if module.is_init else pretrained
+    finally:
+        module.init_cfg = init_cfg
+
+
+def load_pretrained_backbone(module: nn.Module, checkpoint: str, prefix: str | None = None, **kwargs) -> None:
+    """Fills a backbone from a file; mmengine would do nothing but warn when no name of the file fits.
+
+    Names are mmkd's, or those of centermask2 and maskrcnn-benchmark with whatever they put before a backbone. Offsets
+    of deformable layers may be missing, since ImageNet training has none; they stay as they are.
+
+    Args:
+        module: The backbone.
+        checkpoint: A file, or an address that mmengine understands (``https://...``, ``open-mmlab://...``).
+        prefix: Of all names only those that begin with it are looked at, without it: ``'backbone.'``.
+        **kwargs: Other keys of mmengine's ``Pretrained``; unused.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: Weights are missing, of another shape, or of layers that the backbone lacks; names them.
+    """
+    # Here and not above: the converters stand on the registry that this module is being registered in.
+    from mmkd.utils.converters.backbones import BACKBONE_RULES
+    from mmkd.utils.converters.engine import rename_by_rules
+
+    name = f'backbone.init_cfg.checkpoint {checkpoint}'
+    if '://' in str(checkpoint):
+        content = CheckpointLoader.load_checkpoint(str(checkpoint), map_location='cpu', logger='current')
+    else:
+        try:
+            content = load_checkpoint_file(checkpoint)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                f'{name} does not exist. configs/centermask/README.md says where weights come from; '
+                'backbone.init_cfg=None starts from random ones'
+            ) from error
+    state_dict = {re.sub(r'^(module\.)+', '', key): value for key, value in state_dict_of(content).items()}
+    if prefix:
+        state_dict = strip_prefix(state_dict, prefix)
+    own = module.state_dict()
+    for key in list(state_dict):
+        renamed = (rename_by_rules(key, BACKBONE_RULES) or '').removeprefix('backbone.')
+        if key not in own and renamed:
+            state_dict[renamed] = state_dict.pop(key)
+    offsets = {key: value for key, value in own.items() if '.conv_offset.' in key}
+    check_state_dict_fits(module, offsets | state_dict, name=name)
+    # A V-39 finds all that it needs in a V-99, and would take a part of it.
+    children = {key.partition('.')[0] for key in own}
+    surplus = [key for key in state_dict if key not in own and key.partition('.')[0] in children]
+    surplus = [key for key in surplus if not key.endswith('num_batches_tracked')]
+    if surplus:
+        raise ValueError(
+            f'{name}: {len(surplus)} of its weights have no place in the backbone, first {surplus[0]!r}. Is it of '
+            'another or larger variant than the config?'
+        )
+    module.load_state_dict(state_dict, strict=False)
+    print_log(f'backbone weights from {checkpoint}', logger='current')
