@@ -37,8 +37,9 @@ def resolve_network(network: Mapping, key: str) -> ConfigDict:
             raise ValueError(f'{key}: type or cfg_path was expected, the keys given are {sorted(network)}')
         return network
 
-    cfg_path, pretrained = network.pop('cfg_path'), network.pop('pretrained', False)
-    scope = network.pop('_scope_', None)
+    cfg_path, scope = network.pop('cfg_path'), network.pop('_scope_', None)
+    # a file name or None is not about this, but the argument of that name of mmdet's and mmseg's models
+    pretrained = network.pop('pretrained') if isinstance(network.get('pretrained'), bool) else False
     cfg = _read_config(cfg_path, pretrained, f'{key}.cfg_path')
     if not isinstance(cfg.get('model'), Mapping):
         raise ValueError(f'{key}.cfg_path: {cfg_path!r} has no model')
