@@ -13,6 +13,7 @@ from .version import __version__
 _PUBLIC = {
     'VoVNet': 'mmkd.models',
     'CenterMask': 'mmkd.models',
+    'AdversarialDistill': 'mmkd.distillation.algorithms',
     'DenseDistill': 'mmkd.distillation.algorithms',
 }
 

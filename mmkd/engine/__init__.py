@@ -1,6 +1,14 @@
-"""What joins a training run: hooks and loops."""
+"""What joins a training run: hooks, loops, optimizers."""
 
-from .hooks import StudentCheckpointHook, TeacherEvaluationHook
+from .hooks import FiniteLossHook, StudentCheckpointHook, TeacherEvaluationHook
 from .loops import DistillValLoop
+from .optimizers import DistillOptimWrapper, DistillOptimWrapperConstructor
 
-__all__ = ['DistillValLoop', 'StudentCheckpointHook', 'TeacherEvaluationHook']
+__all__ = [
+    'DistillOptimWrapper',
+    'DistillOptimWrapperConstructor',
+    'DistillValLoop',
+    'FiniteLossHook',
+    'StudentCheckpointHook',
+    'TeacherEvaluationHook',
+]

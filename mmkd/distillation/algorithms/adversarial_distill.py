@@ -109,7 +109,9 @@ class HolisticOptions:
         for key in ('student_recorders', 'teacher_recorders', 'distill_losses', 'loss_forward_mappings'):
             clash = set(distiller.get(key) or {}) & set(added[key])
             if clash:
-                raise ValueError(f'distill: {sorted(clash)[0]!r} is the name of the holistic loss, call yours otherwise')
+                raise ValueError(
+                    f'distill: {sorted(clash)[0]!r} is the name of the holistic loss, call yours otherwise'
+                )
             distiller[key] = {**(distiller.get(key) or {}), **added[key]}
         if 'names' in distiller:
             distiller['names'] = {**distiller['names'], NAME: 'holistic'}
@@ -253,17 +255,29 @@ class AdversarialDistill(DenseDistill):
 
     # ---- the critic's step -------------------------------------------------------------------------------------------
 
-    def update_discriminator(self, optim_wrapper) -> None:
-        """The critic's step, after a step of the student, on all maps since the last one.
+    def finish_iteration(self, discriminator_optim_wrapper, student_stepped: bool) -> None:
+        """Ends an iteration whose student part is done; called by the optimizer wrapper of both.
+
+        Args:
+            discriminator_optim_wrapper: mmengine's ``OptimWrapper`` around the critic's parameters.
+            student_stepped: Whether the student made a step, and did not only accumulate gradients.
+        """
+        self.iteration += 1
+        log, self._log_vars = self._log_vars, {}  # it has the graph of the student's step, not to be kept
+        if student_stepped:
+            log.update(self.update_discriminator(discriminator_optim_wrapper))
+
+    def update_discriminator(self, optim_wrapper) -> dict[str, Tensor]:
+        """The critic's step, on all maps since the last one.
 
         With gradient accumulation these are the maps of several iterations, each with its share of the gradient.
 
-        Args:
-            optim_wrapper: mmengine's ``OptimWrapper`` around the critic's parameters.
+        Returns:
+            What it minimised, for the log; empty if there are no maps.
         """
         batches, self._critic_batches = self._critic_batches, []
         if not batches:
-            return
+            return {}
         generator = self._generator()
         for _ in range(self.holistic.discriminator_steps):
             terms = [self._backward(batch, optim_wrapper, 1 / len(batches), generator) for batch in batches]
@@ -271,13 +285,10 @@ class AdversarialDistill(DenseDistill):
             optim_wrapper.step()
             optim_wrapper.zero_grad()
         average_over_ranks(self.discriminator, 'statistics')
-        for name in terms[0]:
-            self._log_vars[f'discriminator.{name}'] = torch.stack([term[name] for term in terms]).mean()
+        return {f'discriminator.{name}': torch.stack([term[name] for term in terms]).mean() for name in terms[0]}
 
     def _backward(self, batch: CriticBatch, optim_wrapper, share: float, generator) -> dict[str, Tensor]:
-        terms = critic_losses(
-            self.discriminator, batch, self.holistic.mode, self.holistic.gradient_penalty, generator
-        )
+        terms = critic_losses(self.discriminator, batch, self.holistic.mode, self.holistic.gradient_penalty, generator)
         loss = sum(value for name, value in terms.items() if name.startswith('loss'))
         optim_wrapper.backward(loss * self.holistic.loss_weight * share)
         return {name: value.detach() for name, value in terms.items()}

@@ -43,9 +43,7 @@ class DistillOptimWrapper(OptimWrapperDict):
     def update_params(self, loss: Tensor, step_kwargs: dict | None = None, zero_kwargs: dict | None = None) -> None:
         """The student's backward pass and, unless gradients are being accumulated, both steps."""
         self.student.update_params(loss, step_kwargs, zero_kwargs)
-        self.algorithm.iteration += 1
-        if self.student.should_update():
-            self.algorithm.update_discriminator(self.discriminator)
+        self.algorithm.finish_iteration(self.discriminator, self.student.should_update())
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
@@ -125,7 +123,8 @@ class DistillOptimWrapperConstructor:
         discriminator = student.pop('discriminator', None)
         if not isinstance(discriminator, Mapping) or not isinstance(discriminator.get('optimizer'), Mapping):
             raise ValueError(
-                f'optim_wrapper.discriminator: dict(optimizer=dict(type=..., lr=...)) was expected, got {discriminator!r}'
+                'optim_wrapper.discriminator: dict(optimizer=dict(type=..., lr=...)) was expected, got '
+                f'{discriminator!r}'
             )
         if discriminator.get('type', 'OptimWrapper') != 'OptimWrapper':
             raise ValueError(
@@ -134,8 +133,8 @@ class DistillOptimWrapperConstructor:
             )
         if 'accumulative_counts' in discriminator:
             raise ValueError(
-                'optim_wrapper.discriminator.accumulative_counts: the critic accumulates gradients as the student does; '
-                'set optim_wrapper.accumulative_counts'
+                'optim_wrapper.discriminator.accumulative_counts: the critic accumulates gradients as the student does, '
+                'see optim_wrapper.accumulative_counts'
             )
         student['constructor'] = student.pop('student_constructor', DEFAULT)
         student['paramwise_cfg'] = paramwise_cfg
@@ -149,7 +148,7 @@ class DistillOptimWrapperConstructor:
             TypeError: The model has no critic.
         """
         algorithm = model.module if is_model_wrapper(model) else model
-        if not hasattr(algorithm, 'update_discriminator'):
+        if not hasattr(algorithm, 'finish_iteration'):
             raise TypeError(
                 "optim_wrapper.constructor: 'mmkd.DistillOptimWrapperConstructor' is for AdversarialDistill, the model "
                 f'is a {type(algorithm).__name__}'
