@@ -39,6 +39,7 @@ NEEDS = {
 LINES = ('onedl', 'openmmlab')
 # What networks, training and evaluation need. mmrazor is for distillation only.
 HOST_MODULES = ('mmengine', 'mmcv', 'mmdet', 'mmseg')
+_HEADLESS = 'opencv-python-headless does without this display library'
 
 
 def check_environment(modules: tuple[str, ...] = HOST_MODULES) -> None:
@@ -125,9 +126,9 @@ def _commands(problems: dict[str, str]) -> list[str]:
     commands = []
     if 'torch' in problems:
         commands.append('pip install torch')
-    if any('libGL' in problem for problem in problems.values()):
-        commands += ['pip uninstall -y opencv-python', 'pip install --force-reinstall --no-deps opencv-python-headless']
-        return commands
+    if any(_HEADLESS in problem for problem in problems.values()):
+        version = f'=={distribution("opencv-python").version}' if _is_installed('opencv-python') else ''
+        return [*commands, f'pip install --force-reinstall --no-deps opencv-python-headless{version}']
     unfit = [name for name in problems if name in NEEDS]
     line = _line_in_use()
     keep = {NEEDS[name].distribution(line) for name in unfit if 'installed twice' not in problems[name]}

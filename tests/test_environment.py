@@ -2,7 +2,7 @@
 
 import sys
 from importlib.machinery import ModuleSpec
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -36,7 +36,7 @@ def pretend(monkeypatch):
         monkeypatch.setattr(environment.importlib.util, 'find_spec', find_spec)
         monkeypatch.setattr(environment, 'import_module', import_module)
         monkeypatch.setattr(environment, '_is_installed', lambda name: name in distributions)
-        monkeypatch.setattr(environment, 'distribution', lambda name: ModuleType(name, found[name]))
+        monkeypatch.setattr(environment, 'distribution', lambda name: SimpleNamespace(version=found[name]))
 
     return apply
 
@@ -109,11 +109,10 @@ def test_package_of_the_other_line_that_refuses_its_mmcv_is_exchanged(pretend):
 
 
 def test_missing_display_library_asks_for_headless_opencv(pretend):
-    pretend(errors=dict(mmcv=ImportError('libGL.so.1: cannot open shared object file')))
-    assert commands() == [
-        'pip uninstall -y opencv-python',
-        'pip install --force-reinstall --no-deps opencv-python-headless',
-    ]
+    missing = ImportError('libGL.so.1: cannot open shared object file')
+    pretend(distributions=ONEDL | {'opencv-python'}, versions={'opencv-python': '4.12.0.88'}, errors=dict(mmcv=missing))
+    assert 'mmcv does not import: libGL.so.1' in message()
+    assert commands() == ['pip install --force-reinstall --no-deps opencv-python-headless==4.12.0.88']
 
 
 def test_undeclared_dependency_of_mmrazor_is_named(pretend):
