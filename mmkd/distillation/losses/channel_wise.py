@@ -21,7 +21,7 @@ def channel_wise_divergence(
 
     .. math:: L = \frac{T^2}{N C} \sum_{n,c} \sum_i p_{c,i} (\log p_{c,i} - \log q_{c,i})
 
-    (Shu et al. 2021, Channel-wise Knowledge Distillation for Dense Prediction, eq. 4 and 5). A channel counts as one,
+    (Shu et al. 2021, Channel-wise Knowledge Distillation for Dense Prediction). A channel counts as one,
     whatever the size of the map. The paper: T = 4; loss weight 3 on logits, 50 on features; mmrazor's PSPNet
     configuration: T = 1, weight 5. Equal to mmrazor's ``ChannelWiseDivergence`` where that one is defined.
 

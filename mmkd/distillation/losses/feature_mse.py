@@ -25,7 +25,7 @@ def feature_mse_loss(
     * ``'none'``: nothing (MIMIC; the feature-map loss of CenterMask_KD, there summed over levels and divided by 5);
     * ``'pixel'``: the channel vector of each position has length 1, so only its direction counts;
     * ``'channel'``: each channel has mean 0 and standard deviation 1 over batch and positions. Half the loss is then
-      1 - r, r the channel's Pearson correlation: PKD (Cao et al. 2022, eq. 4 and 6), the same as mmrazor's ``PKDLoss``
+      1 - r, r the channel's Pearson correlation: PKD (Cao et al. 2022), the same as mmrazor's ``PKDLoss``
       with ``loss_weight`` doubled. A constant channel becomes 0.
 
     Args:

@@ -1,6 +1,6 @@
 """Holistic distillation: the terms of the game in which a critic tells the student's output from the teacher's.
 
-The teacher's output is "real", the student's "fake" (Liu et al. 2019, Structured Knowledge Distillation, section 3.3).
+The teacher's output is "real", the student's "fake" (Liu et al. 2019, Structured Knowledge Distillation).
 The critic itself is a network and not a loss.
 """
 

@@ -40,7 +40,7 @@ def pair_wise_loss(
 
     .. math:: L = \frac{1}{N n^2} \sum_{i,j} (a^S_{ij} - a^T_{ij})^2
 
-    (Liu et al. 2019, Structured Knowledge Distillation, eq. 3 and 4). The numbers of channels may differ.
+    (Liu et al. 2019, Structured Knowledge Distillation, pair-wise distillation). The numbers of channels may differ.
 
     ============================ =================================================================================
     what                         options

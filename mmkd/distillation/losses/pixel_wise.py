@@ -37,16 +37,16 @@ def pixel_wise_loss(
               \ell = -T^2 \sum_c p_c \log q_c \quad (ce).
 
     Both have the same gradient; kl is zero where the two agree. The factor :math:`T^2` keeps the size of the gradient
-    about the same at any temperature T (Hinton et al. 2015). ``activation='sigmoid'`` takes each class as a binary
-    decision, as detectors with a focal loss are trained, and sums the C binary divergences.
+    about the same at any temperature T (Hinton et al. 2015, section 2). ``activation='sigmoid'`` takes each class as a
+    binary decision, as detectors with a focal loss are trained, and sums the C binary divergences.
 
     The sum over all pixels is divided according to ``reduction``; M is the number of pixels N*H*W, or the sum of the
     mask:
 
     ============== ================= =====================================================================
     ``mean``       M                 weight independent of batch and image size (default); each level of
-                                     CenterMask_KD; eq. 2 of Structured Knowledge Distillation (Liu et al. 2019)
-    ``batch_sum``  M / N             released code of that paper: grows with the batch
+                                     CenterMask_KD; Structured Knowledge Distillation (Liu et al. 2019)
+    ``batch_sum``  M / N             released code of the latter: grows with the batch
     ``class_mean`` M * C             its first (CVPR) code, and ``nn.KLDivLoss()`` as in DeepLabV3+ KD
     ``batchmean``  N                 mmrazor's ``KLDivergence``: grows with the image
     ``sum``        1                 nothing divided
