@@ -101,7 +101,9 @@ def _checkpoint(model: Model, work_dir: Path, max_iters: int | None) -> Path:
 def _train_stage(model: Model, work_dir: Path, max_iters: int | None, trained: dict[str, str]) -> Stage:
     config, folder = _config(model.config), work_dir / model.key
     # validated by its own stage afterwards
-    options = ['train_cfg.val_interval=1000000'] + ([f'train_cfg.max_iters={max_iters}'] if max_iters else [])
+    options = ['train_cfg.val_begin=1000000']
+    if max_iters:
+        options += [f'train_cfg.max_iters={max_iters}', 'default_hooks.logger.interval=1']
     environment = {}
     depends_on = ''
     if model.config != model.test_config:

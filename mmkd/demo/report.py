@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import pickle
+import warnings
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -60,16 +64,25 @@ def write_report(rows: list[Row], work_dir: Path) -> list[Result]:
         rows: The tested models, in the order in which they are shown.
         work_dir: Where to; the training logs are in the folder ``<work_dir>/<key>`` of each.
     """
-    costs = _measure(rows)
+    with _silence():
+        costs = _measure(rows)
+        number = _draw(rows, work_dir / 'pictures')
     results = [_result(row, *cost) for row, cost in zip(rows, costs, strict=True)]
     table = markdown_table(results)
     (work_dir / 'table.md').write_text(table)
     (work_dir / 'results.json').write_text(json.dumps([asdict(result) for result in results], indent=2) + '\n')
     plot_losses({row.title: work_dir / row.key for row in rows}, work_dir / 'curves.png')
-    number = _draw(rows, work_dir / 'pictures')
     (work_dir / 'README.txt').write_text(_index(rows, results, number))
     print('\n' + table)
     return results
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Keeps what libraries print while they load out of the demo's output."""
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        yield
 
 
 def markdown_table(results: list[Result]) -> str:

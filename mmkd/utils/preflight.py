@@ -64,6 +64,7 @@ def _data_problems(cfg: Config, loaders: list[str], evaluators: list[str]) -> It
             files = list(_file_problems(key, dataset, cfg))
             yield from files
             yield from _class_problems(cfg, key, dataset, read_annotations=not files)
+            yield from [] if files else _mask_problems(key, dataset)
     for name in evaluators:
         metrics = cfg.get(name) or []
         for metric in metrics if isinstance(metrics, (list, tuple)) else [metrics]:
@@ -187,6 +188,34 @@ def _class_problems(cfg: Config, key: str, dataset: dict, read_annotations: bool
                     f'{key}.metainfo.classes: {absent[0]!r} is not a category of {ann_file!r}, which has '
                     f'{", ".join(map(repr, categories[:8]))}; {len(absent)} of {len(names)} classes are missing there'
                 )
+
+
+def _mask_problems(key: str, dataset: dict) -> Iterator[str]:
+    """Where masks are to stay polygons mmdet ignores every object with a run-length mask, without a word."""
+    if dataset.get('test_mode'):
+        return
+    loaders = [
+        i
+        for i, step in enumerate(dataset.get('pipeline') or [])
+        if str(step.get('type')).endswith('LoadAnnotations')
+        and step.get('with_mask')
+        and not step.get('poly2mask', True)
+    ]
+    ann_file = _joined(dataset, dataset.get('ann_file'))
+    if not loaders or not ann_file or not ann_file.endswith('.json') or Path(ann_file).stat().st_size > LARGE_FILE:
+        return
+    objects = [a for a in _read_json(ann_file).get('annotations', []) if not a.get('iscrowd')]
+    rle = sum(isinstance(a.get('segmentation'), dict) for a in objects)
+    if rle:
+        yield (
+            f'{key}.pipeline.{loaders[0]}.poly2mask=False, but {rle} of {len(objects)} objects of {ann_file!r} have '
+            f'run-length masks, which would be ignored; set {key}.pipeline.{loaders[0]}.poly2mask=True'
+        )
+
+
+def _keeps_polygons(step: dict) -> bool:
+    loads_masks = str(step.get('type')).endswith('LoadAnnotations') and step.get('with_mask')
+    return bool(loads_masks) and not step.get('poly2mask', True)
 
 
 def class_names(dataset: dict, default_scope: str | None = None) -> list[str] | None:

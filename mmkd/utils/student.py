@@ -35,16 +35,9 @@ def student_config(model: ConfigDict) -> ConfigDict:
         return model
     student = model.get('student') or model.get('architecture')
     if 'cfg_path' in student:
-        from mmengine.hub import get_config
+        from mmkd.distillation.network import resolve_network
 
-        options = {k: v for k, v in student.items() if k not in ('cfg_path', 'pretrained')}
-        base = get_config(student['cfg_path'])
-        base.merge_from_dict(dict(model=options))
-        preprocessor = base.get('data_preprocessor')
-        student = base.model
-        if preprocessor is not None:
-            student.setdefault('data_preprocessor', preprocessor)
-        student.setdefault('_scope_', base.get('default_scope'))
+        student = resolve_network(student, 'model.student')
     student = ConfigDict(student)
     if model.get('data_preprocessor') is not None:
         student.setdefault('data_preprocessor', model['data_preprocessor'])

@@ -15,6 +15,8 @@ GOLDEN_ANGLE = 137.508  # degrees; neighbouring indices get hues far apart, howe
 
 def instance_colours(number: int) -> np.ndarray:
     """Returns ``(number, 3)`` uint8 RGB colours, each far from the next."""
+    if number == 0:
+        return np.zeros((0, 3), dtype=np.uint8)
     hsv = np.zeros((1, number, 3), dtype=np.float32)
     hsv[..., 0] = np.arange(number) * GOLDEN_ANGLE % 360
     hsv[..., 1] = 0.75
@@ -46,7 +48,7 @@ def draw_instances(image: np.ndarray, masks: np.ndarray, alpha: float = 0.35, sc
         inside = area > 0
         canvas[inside] = (canvas[inside] * (1 - alpha) + colour * alpha).astype(np.uint8)
         outline, _ = cv2.findContours(area, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-        cv2.drawContours(canvas, outline, -1, colour.tolist(), thickness=max(1, scale - 1), lineType=cv2.LINE_AA)
+        cv2.drawContours(canvas, outline, -1, colour.tolist(), thickness=max(1, scale - 1), lineType=cv2.LINE_8)
     return canvas
 
 
