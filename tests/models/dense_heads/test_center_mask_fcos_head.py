@@ -112,6 +112,20 @@ def test_focal_loss_of_the_head_equals_the_original(units):
     np.testing.assert_allclose(loss(logits, targets, reduction_override='sum'), units['focal_sum'], rtol=1e-6)
 
 
+def test_both_ends_of_a_regression_range_belong_to_it():
+    """A distance of exactly 64 is regressed on the level up to 64 and on the level from 64 on."""
+    head = small_head()
+    points = head.prior_generator.grid_priors([(16, 20), (8, 10), (4, 5), (2, 3), (1, 2)], device='cpu')
+    cases = [
+        (0, (52.0, 20.0), [-12.0, 10, 100, 30]),  # stride 8, 64 to the left, centre (44, 20) less than 12 away
+        (1, (56.0, 24.0), [-8.0, 14, 104, 34]),  # stride 16, 64 to the left, centre (48, 24) less than 24 away
+    ]
+    for level, location, box in cases:
+        labels, _ = head.get_targets(points, [InstanceData(bboxes=torch.tensor([box]), labels=torch.tensor([1]))])
+        (index,) = (points[level] == torch.tensor(location)).all(dim=1).nonzero()
+        assert labels[level][index].item() == 1
+
+
 def test_targets_of_crowded_images_equal_those_of_mmdet():
     """mmdet's assignment is the same rule; ours needs neither its (points, boxes, 4) tensors nor its Python index."""
     generator = torch.Generator().manual_seed(1)
@@ -207,6 +221,11 @@ def test_threshold_is_on_the_class_probability_or_on_the_product():
     (by_product,) = small_head(strides=(8,), thresh_with_ctr=True).predict_by_feat(*outputs, META)
     assert sorted(by_class.labels.tolist()) == [0, 2]
     assert by_product.labels.tolist() == [2]
+    # It has to be exceeded: a logit of 0 is a probability of exactly 0.5.
+    at_threshold = one_level_outputs({(0, 0, 0): (0.5, 0.9)})
+    assert at_threshold[0][0].max() == 0
+    (none,) = small_head(strides=(8,)).predict_by_feat(*at_threshold, META, cfg=ConfigDict(POST | dict(score_thr=0.5)))
+    assert len(none) == 0
 
 
 def test_the_best_candidates_are_chosen_by_the_product_not_by_the_class_probability():
@@ -247,6 +266,16 @@ def test_far_outside_boxes_of_one_class_do_not_suppress_those_of_another():
     candidates = InstanceData(bboxes=boxes, scores=torch.tensor([0.9, 0.8]), labels=torch.tensor([0, 1]))
     assert len(small_head()._bbox_post_process(copy.deepcopy(candidates), ConfigDict(POST), img_meta=META[0])) == 2
     assert len(plain_fcos_head()._bbox_post_process(candidates, ConfigDict(POST), img_meta=META[0])) == 1
+
+
+def test_soft_suppression_lowers_scores():
+    boxes = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 8]])
+    candidates = InstanceData(bboxes=boxes, scores=torch.tensor([0.9, 0.8]), labels=torch.tensor([0, 0]))
+    cfg = ConfigDict(POST | dict(nms=dict(type='soft_nms', iou_threshold=0.5, method='linear')))
+    kept = small_head()._bbox_post_process(candidates, cfg, img_meta=META[0])
+    # overlap 80 / 100, so the second score becomes 0.8 * (1 - 0.8)
+    assert kept.scores.tolist() == pytest.approx([0.9, 0.16], abs=1e-6)
+    assert kept.bboxes.tolist() == boxes.tolist()
 
 
 def test_small_boxes_are_dropped_when_asked():
@@ -387,9 +416,13 @@ def test_losses_equal_the_formulas_of_the_paper_written_out():
 @pytest.mark.parametrize('boxes', [[], [[3.0, 3, 3.5, 3.5]]], ids=['no objects', 'no positives'])
 def test_batches_without_positives_give_zero_box_losses_and_a_gradient_for_every_parameter(boxes):
     head = small_head().train()
-    losses = head.loss(features(batch=2), [sample(boxes, [0] * len(boxes)), sample([], [])])
+    x = features(batch=2)
+    losses = head.loss(x, [sample(boxes, [0] * len(boxes)), sample([], [])])
     assert losses['loss_bbox'].item() == losses['loss_centerness'].item() == 0
-    assert losses['loss_cls'].item() > 0
+    # The focal loss of the background is summed and divided by one, not by the number of positives.
+    probabilities = torch.cat([level.detach().flatten() for level in head(x)[0]]).double().sigmoid()
+    background = (-0.75 * probabilities**2 * (1 - probabilities).log()).sum()
+    assert losses['loss_cls'].item() == pytest.approx(background.item(), rel=1e-5)
     sum(losses.values()).backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in head.parameters())
 
