@@ -57,7 +57,7 @@ def test_a_command_without_its_result_failed(tmp_path):
         run_stage(stage(tmp_path, command=(sys.executable, '-c', '')))
 
 
-LOG = '11/21 13:01 - mmengine - INFO - Iter(train) [ {:>2}/40]  lr: 1e-3  eta: 0:01:10  time: 1.1  loss: 1.6940  loss_cls: 0'
+LOG = '11/21 13:01 - mmengine - INFO - Iter(train) [ {:>2}/40]  eta: 0:01:10  time: 1.1  loss: 1.6940  loss_cls: 0'
 
 
 def test_progress_is_one_line_that_moves_in_a_terminal():
