@@ -1,3 +1,4 @@
 from .center_mask_fcos_head import CenterMaskFCOSHead
+from .fcos_targets import fcos_targets
 
-__all__ = ['CenterMaskFCOSHead']
+__all__ = ['CenterMaskFCOSHead', 'fcos_targets']

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -16,6 +15,7 @@ from torch import Tensor
 from mmkd.registry import MODELS
 
 from ..losses import LTRBIoULoss
+from .fcos_targets import fcos_targets
 
 _BBOX_REGS = ('relu_stride', 'exp_pixel')
 
@@ -56,7 +56,7 @@ class CenterMaskFCOSHead(FCOSHead):
     Raises:
         ValueError: If ``bbox_reg`` is unknown, ``norm_on_bbox`` is given, or ``loss_cls`` is not a sigmoid loss.
 
-    Source: FCOS (Tian et al. 2019); CenterMask (Lee & Park 2020), section 3.1; centermask2.
+    Source: FCOS (Tian et al. 2019); CenterMask (Lee & Park 2020); centermask2.
     """
 
     def __init__(
@@ -174,44 +174,20 @@ class CenterMaskFCOSHead(FCOSHead):
     def _get_targets_single(
         self, gt_instances: InstanceData, points: Tensor, regress_ranges: Tensor, num_points_per_lvl: list[int]
     ) -> tuple[Tensor, Tensor]:
-        """Labels and distances of all locations of one image, by mmdet's rule.
-
-        Written anew because mmdet's form holds about ten tensors (locations, boxes, 4) and picks from them with a
-        Python range, too much for images with hundreds of objects.
+        """Labels (P,) and distances (P, 4) in pixels of all locations of one image, see :func:`fcos_targets`.
 
         Args:
             gt_instances: ``bboxes`` (G, 4) and ``labels`` (G,).
             points: Locations of all levels (P, 2).
             regress_ranges: Smallest and largest regressed distance of each location (P, 2).
             num_points_per_lvl: Locations of each level.
-
-        Returns:
-            Labels (P,), ``num_classes`` where there is no object, and distances (P, 4) in pixels.
         """
-        boxes, labels = get_box_tensor(gt_instances.bboxes).to(points), gt_instances.labels
-        if len(boxes) == 0:
-            return labels.new_full((len(points),), self.num_classes), points.new_zeros(len(points), 4)
-
-        x, y = points[:, :1], points[:, 1:]
-        x1, y1, x2, y2 = boxes.unbind(1)
-        left, top, right, bottom = x - x1, y - y1, x2 - x, y2 - y  # (P, G)
-        largest = torch.maximum(torch.maximum(left, right), torch.maximum(top, bottom))
-        margin_x, margin_y = torch.minimum(left, right), torch.minimum(top, bottom)
+        radii = None
         if self.center_sampling:
-            # A location counts when it lies in the box and in the square around the box's centre.
             levels = zip(num_points_per_lvl, self.strides, strict=True)
-            radius = self.center_sample_radius * torch.cat([points.new_full((n, 1), stride) for n, stride in levels])
-            centre_x, centre_y = (x1 + x2) / 2, (y1 + y2) / 2
-            margin_x = torch.minimum(margin_x, torch.minimum(x - (centre_x - radius), centre_x + radius - x))
-            margin_y = torch.minimum(margin_y, torch.minimum(y - (centre_y - radius), centre_y + radius - y))
-        fits = (margin_x > 0) & (margin_y > 0)
-        fits &= (largest >= regress_ranges[:, :1]) & (largest <= regress_ranges[:, 1:])
-
-        areas = ((x2 - x1) * (y2 - y1)).expand_as(fits).masked_fill(~fits, math.inf)
-        area, index = areas.min(dim=1)
-        chosen = boxes[index]
-        targets = torch.cat([points - chosen[:, :2], chosen[:, 2:] - points], dim=1)
-        return labels[index].masked_fill(area.isinf(), self.num_classes), targets
+            radii = self.center_sample_radius * torch.cat([points.new_full((n, 1), stride) for n, stride in levels])
+        boxes = get_box_tensor(gt_instances.bboxes).to(points)
+        return fcos_targets(points, regress_ranges, boxes, gt_instances.labels, self.num_classes, radii)
 
     @torch.no_grad()
     def predict_by_feat(

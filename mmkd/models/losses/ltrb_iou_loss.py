@@ -46,7 +46,7 @@ def ltrb_iou_loss(
     Raises:
         ValueError: If the mode is unknown or the shapes differ.
 
-    Source: FCOS (Tian et al. 2019) with GIoU (Rezatofighi et al. 2019, equation 1), smoothed as in centermask2.
+    Source: FCOS (Tian et al. 2019) with GIoU (Rezatofighi et al. 2019), smoothed as in centermask2.
 
     Example:
         >>> ltrb_iou_loss(torch.ones(1, 4), torch.full((1, 4), 2.0))  # 1 - 5 / 17
