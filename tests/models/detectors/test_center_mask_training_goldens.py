@@ -190,6 +190,16 @@ def test_positive_rois_their_masks_and_mask_ious_equal_the_original(step):
         )
 
 
+@on_train_files
+def test_the_detector_puts_these_steps_together(step):
+    """The steps above were called one by one; a training run calls ``loss``."""
+    losses = step.model.train()(**step.batch, mode='loss')
+    step.model.eval()
+    assert losses.keys() == set(LOSSES.values())
+    for name, loss in losses.items():
+        assert loss.item() == pytest.approx(step.losses[name].item(), rel=1e-5)
+
+
 @needs_second_image
 @on_train_files
 def test_losses_and_gradients_equal_the_original(step):
