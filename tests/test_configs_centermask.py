@@ -207,9 +207,10 @@ def test_folder_of_the_imagenet_weights_comes_from_the_environment(monkeypatch):
 
 @pytest.fixture(scope='module')
 def tiny_detector():
+    torch.manual_seed(0)  # a network of random weights may find nothing
     cfg = copy.deepcopy(load('centermask-lite_v19-slim-dw_fpn_ms-4x_coco'))
     cfg.model.backbone.init_cfg = None
-    cfg.model.test_cfg.bbox.update(score_thr=0.0, max_per_img=5)
+    cfg.model.test_cfg.bbox.update(score_thr=0.0, max_per_img=30)
     cfg.model.train_cfg.rpn_proposal.update(score_thr=0.0, max_per_img=10)
     with DefaultScope.overwrite_default_scope('mmdet'):
         model = MODELS.build(cfg.model)
@@ -251,10 +252,26 @@ def test_test_time_augmentation_of_the_configs_runs(coco, tiny_detector):
     with torch.no_grad():
         (result,) = model.test_step(batch)
     assert result.pred_instances.masks.shape[1:] == (30, 40)
-    assert 0 < len(result.pred_instances) <= 30
+    assert 0 < len(result.pred_instances) <= 100
 
 
-def test_a_configs_model_can_be_built_for_inference_without_the_pretrained_file(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    model = build_on_meta(load('centermask-lite_v19-slim-dw_fpn_ms-4x_coco'))
-    assert model.backbone.init_cfg['checkpoint'].startswith('checkpoints/')
+def test_a_missing_pretrained_file_is_named_when_training_starts_and_not_before(tmp_path, monkeypatch):
+    monkeypatch.setenv('MMKD_PRETRAINED', str(tmp_path))
+    model = MODELS.build(Config.fromfile(FOLDER / 'centermask-lite_v19-slim-dw_fpn_ms-4x_coco.py').model)
+    with pytest.raises(FileNotFoundError, match=f'backbone.init_cfg.checkpoint {tmp_path}/vovnet19_ese_slim_dw'):
+        model.init_weights()
+
+
+def test_readmes_way_to_start_from_random_weights_trains_the_norms():
+    cfg = Config.fromfile(FOLDER / 'centermask-lite_v19-slim-dw_fpn_ms-4x_coco.py')
+    cfg.merge_from_dict(
+        {
+            'model.backbone.init_cfg': None,
+            'model.backbone.norm_cfg.requires_grad': True,
+            'model.backbone.norm_eval': False,
+        }
+    )
+    model = build_on_meta(cfg).train()
+    assert model.backbone.stem[1].training
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    assert model.backbone.init_cfg[0]['type'] == 'Kaiming'
