@@ -1,4 +1,4 @@
-# CenterMask-Lite V-19 taught by CenterMask V-99: class logits on all five levels, pyramid on the three of the masks.
+# CenterMask-Lite V-19 taught by CenterMask V-99: class logits and pyramid features, each on all five levels.
 # Schedule, data and learning rate are the student's.
 _base_ = ['../centermask/centermask-lite_v19_fpn_ms-4x_coco.py', '../_base_/distill.py']
 
@@ -12,6 +12,6 @@ model = dict(
     ),
     distill=dict(
         cls=dict(taps='bbox_head.conv_cls', loss=dict(type='mmkd.PixelWiseLoss', activation='sigmoid')),
-        fpn=dict(taps='neck', levels=(0, 1, 2), loss=dict(type='mmkd.PairWiseLoss')),
+        fpn=dict(taps='neck', loss=dict(type='mmkd.PairWiseLoss')),
     ),
 )
