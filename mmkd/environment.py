@@ -39,6 +39,8 @@ NEEDS = {
 LINES = ('onedl', 'openmmlab')
 # What networks, training and evaluation need. mmrazor is for distillation only.
 HOST_MODULES = ('mmengine', 'mmcv', 'mmdet', 'mmseg')
+# Old enough for pkg_resources, which mmcv 2.1.0's setup.py needs; new enough for the metadata of onedl-mmcv.
+BUILD_TOOLS = "'setuptools>=77,<81' wheel ninja psutil packaging"
 _HEADLESS = 'opencv-python-headless does without this display library'
 
 
@@ -114,10 +116,8 @@ def _describe(name: str, error: Exception) -> str:
         return f'{title} has no compiled operators (is it mmcv-lite?); needed is mmcv with RoIAlign, NMS and DCN'
     if 'undefined symbol' in str(error):
         return f'{title} was compiled for another PyTorch: {error}'
-    if 'libGL' in str(error):
-        return (
-            f'{title} does not import: {error} (opencv-python needs a display library, opencv-python-headless does not)'
-        )
+    if any(library in str(error) for library in ('libGL', 'libgthread', 'libSM', 'libXext', 'libXrender')):
+        return f'{title} does not import: {error} ({_HEADLESS})'
     return f'{title} does not import: {type(error).__name__}: {error}'
 
 
@@ -138,7 +138,7 @@ def _commands(problems: dict[str, str]) -> list[str]:
     if unwanted:
         commands.append(f'pip uninstall -y {" ".join(unwanted)}')
     if 'mmcv' in unfit:
-        commands.append("pip install 'setuptools<81' wheel ninja psutil  # to compile the operators of mmcv")
+        commands.append(f'pip install {BUILD_TOOLS}  # to compile the operators of mmcv')
         rebuild = '--force-reinstall --no-deps --no-cache-dir ' if 'compiled' in problems['mmcv'] else ''
         commands.append(f'pip install --no-build-isolation {rebuild}{getattr(NEEDS["mmcv"], line)}')
     wanted = [getattr(NEEDS[name], line) for name in unfit if name != 'mmcv']

@@ -62,7 +62,7 @@ def test_nothing_installed_gives_the_default_line(pretend):
         assert f'- {name} is not installed' in text
     assert commands(tuple(environment.NEEDS)) == [
         'pip install torch',
-        "pip install 'setuptools<81' wheel ninja psutil  # to compile the operators of mmcv",
+        "pip install 'setuptools>=77,<81' wheel ninja psutil packaging  # to compile the operators of mmcv",
         'pip install --no-build-isolation onedl-mmcv==2.3.6',
         'pip install onedl-mmengine==0.10.12 onedl-mmdetection==3.5.1 onedl-mmsegmentation==1.4.2 mmrazor==1.0.0 '
         'joblib ordered-set',

@@ -11,6 +11,7 @@ set -euo pipefail
 python=${1:?usage: tools/install.sh PYTHON [onedl|openmmlab]}
 line=${2:-onedl}
 torch=${TORCH:-torch==2.13.0}
+setuptools='setuptools>=77,<81'
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 case $line in
     onedl) requirements=requirements.txt ;;
@@ -45,17 +46,22 @@ build_mmcv() {
     }
 }
 
+if [ "$line" = openmmlab ] && works 'import sys; assert sys.version_info >= (3, 13)'; then
+    echo 'The original line is for Python 3.10 to 3.12: mmcv 2.1.0 does not build on 3.13. Give another with PYTHON=' >&2
+    exit 1
+fi
+
 say "1/5 Build tools for mmcv, in $("$python" -c 'import sys; print(sys.prefix)')"
 works 'import pip' || "$python" -m ensurepip --upgrade
-# setuptools<81: mmcv 2.1.0's setup.py needs pkg_resources, which later ones do not have.
-install -q 'setuptools<81' wheel ninja psutil packaging
+# Old enough for pkg_resources, which mmcv 2.1.0's setup.py needs; new enough for the metadata of onedl-mmcv.
+install -q "$setuptools" wheel ninja psutil packaging
 
 if works 'import torch'; then
     say "2/5 PyTorch $(version_of torch) is there and is kept"
 else
     say "2/5 PyTorch ($torch)"
     install "$torch"
-    install -q 'setuptools<81'  # torch brings a newer one along
+    install -q "$setuptools"  # torch brings a newer one along
 fi
 
 say "3/5 mmcv with compiled operators ($mmcv)"
