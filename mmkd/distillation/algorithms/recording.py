@@ -7,7 +7,7 @@ attached while a network runs, hold exactly what the tapped module gave, and are
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -127,7 +127,7 @@ class TapRecorders:
         def keep(value):
             for tensor in tensors_in(value):
                 originals.append((source, tensor, tensor._version))
-            return _cloned(value) if self.overwritten.get(source, True) else value
+            return _mapped(Tensor.clone if self.overwritten.get(source, True) else _aliased, value)
 
         module = model.get_submodule(source)
         if _records_inputs(recorder):
@@ -178,15 +178,25 @@ def tensors_in(value) -> Iterator[Tensor]:
         yield from tensors_in(list(value.values()))
 
 
-def _cloned(value):
+def _mapped(function: Callable[[Tensor], Tensor], value):
+    """A nest of lists, tuples and dicts with ``function`` of each tensor in its place."""
     if isinstance(value, Tensor):
-        return value.clone()
+        return function(value)
     if isinstance(value, (list, tuple)):
-        items = [_cloned(item) for item in value]
+        items = [_mapped(function, item) for item in value]
         return type(value)(*items) if hasattr(value, '_fields') else type(value)(items)
     if isinstance(value, dict):
-        return type(value)((key, _cloned(item)) for key, item in value.items())
+        return type(value)((key, _mapped(function, item)) for key, item in value.items())
     return value
+
+
+def _aliased(tensor: Tensor) -> Tensor:
+    """The same values, as another node of the graph.
+
+    With it the gradients of several losses on one tap are added up in the same order as where the tap is copied, in the
+    first step of a run. Otherwise a resumed run would differ from the uninterrupted one in the last bit.
+    """
+    return tensor.view_as(tensor)
 
 
 class Levels(list):
