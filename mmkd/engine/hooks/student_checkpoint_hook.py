@@ -114,13 +114,30 @@ def student_run_config(cfg: Config) -> Config:
         plain.custom_hooks = [hook for hook in plain.custom_hooks if not _is_for_distillation(hook)]
     if _is_for_distillation(plain.get('val_cfg')):
         plain.val_cfg = dict(type='ValLoop')
+    _drop_discriminator(plain)
     return plain
+
+
+def _drop_discriminator(plain: Config) -> None:
+    """Leaves the student's optimizer as it was before a discriminator's was put beside it."""
+    wrapper = plain.get('optim_wrapper') or {}
+    if not _is_for_distillation(dict(type=wrapper.get('constructor'))):
+        return
+    wrapper.pop('discriminator', None)
+    wrapper.pop('constructor')
+    if 'student_constructor' in wrapper:
+        wrapper.constructor = wrapper.pop('student_constructor')
+    schedulers = plain.get('param_scheduler')
+    if isinstance(schedulers, Mapping) and 'student' in schedulers:
+        plain.param_scheduler = schedulers['student']
 
 
 def _is_for_distillation(part: Any) -> bool:
     kind = str(part.get('type')) if isinstance(part, Mapping) else ''
     return kind.split('.')[-1] in (
+        'DistillOptimWrapperConstructor',
         'DistillValLoop',
+        'FiniteLossHook',
         'SelfDistillValLoop',
         'SingleTeacherDistillValLoop',
         'StopDistillHook',

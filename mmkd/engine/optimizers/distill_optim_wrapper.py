@@ -133,8 +133,8 @@ class DistillOptimWrapperConstructor:
             )
         if 'accumulative_counts' in discriminator:
             raise ValueError(
-                'optim_wrapper.discriminator.accumulative_counts: the critic accumulates gradients as the student does, '
-                'see optim_wrapper.accumulative_counts'
+                'optim_wrapper.discriminator.accumulative_counts: the critic accumulates gradients as the student '
+                'does; leave it out'
             )
         student['constructor'] = student.pop('student_constructor', DEFAULT)
         student['paramwise_cfg'] = paramwise_cfg

@@ -226,8 +226,9 @@ def test_maps_of_different_sizes_need_align():
 
 
 def test_the_number_of_classes_is_that_of_the_tap():
-    assert build(student=dict(type='mmkd.ToySegmentor', num_classes=5), distill=None, dry_run=False,
-                 teacher=dict(type='mmkd.ToySegmentor', num_classes=5, allow_random=True)).discriminator.norm.num_features == 5  # fmt: skip
+    network = dict(type='mmkd.ToySegmentor', num_classes=5)
+    algorithm = build(student=network, teacher=dict(network, allow_random=True))
+    assert algorithm.discriminator.norm.num_features == 5
     with pytest.raises(ValueError, match="in_channels: missing, and 'backbone' does not say its out_channels"):
         build(dict(taps='backbone'))
 
@@ -273,7 +274,8 @@ def test_predictions_are_the_students():
     algorithm = build().eval()
     inputs = torch.randn(2, 3, 32, 32)
     with torch.no_grad():
-        assert torch.equal(torch.stack(algorithm(inputs, mode='predict')), torch.stack(algorithm.student(inputs, mode='predict')))  # fmt: skip
+        predictions, students = (model(inputs, mode='predict') for model in (algorithm, algorithm.student))
+    assert torch.equal(torch.stack(predictions), torch.stack(students))
 
 
 # ---- mistakes --------------------------------------------------------------------------------------------------------
