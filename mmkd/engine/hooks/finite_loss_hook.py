@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import torch
 from mmengine.dist import all_gather_object, all_reduce, get_rank, get_world_size
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.model import is_model_wrapper
-from mmengine.runner import Runner, find_latest_checkpoint
+from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from mmkd.registry import HOOKS
@@ -120,8 +121,8 @@ class FiniteLossHook(Hook):
 
     @staticmethod
     def _stop(runner: Runner, iteration: int, message: str) -> None:
-        last = find_latest_checkpoint(runner.work_dir)
-        last = f'The last checkpoint is {last}.' if last else 'There is no checkpoint yet.'
+        pointer = Path(runner.work_dir, 'last_checkpoint')
+        last = f'The last checkpoint is {pointer.read_text()}.' if pointer.is_file() else 'There is no checkpoint yet.'
         raise NonFiniteError(f'iteration {iteration}: {message}; training was stopped. {last}')
 
 
