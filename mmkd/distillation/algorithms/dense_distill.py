@@ -134,6 +134,8 @@ class DenseDistill(SingleTeacherDistill):
             losses = self._compile(losses)
         else:
             losses = dict(losses)
+            if 'type' not in losses:
+                raise ValueError(f'distiller.type: missing, the keys given are {sorted(losses)}')
             if losses.get('type') in ('ConfigurableDistiller', 'mmrazor.ConfigurableDistiller'):
                 losses['type'] = 'mmkd.DenseDistiller'
         # a name without scope means here what it means to mmrazor

@@ -1,0 +1,508 @@
+"""What DenseDistill computes, accepts and refuses."""
+
+import copy
+
+import pytest
+import torch
+from distillation_toys import ToyDetector, batch, toy, two_losses
+from mmengine.model import BaseModel
+from torch import nn
+from torch.nn import functional as F
+
+from mmkd.distillation.algorithms import DenseDistill, DenseDistiller
+from mmkd.distillation.algorithms.recording import TapRecorders, read_record
+from mmkd.registry import MODELS
+
+STUDENT = toy(channels=4, out_channels=6, dropout=0.0)
+TEACHER = dict(toy(channels=8, out_channels=10), allow_random=True)
+
+
+def build(distill=None, **options):
+    torch.manual_seed(0)
+    options = {**dict(student=STUDENT, teacher=TEACHER, dry_run=dict(size=(32, 32))), **options}
+    if 'distiller' not in options:
+        options['distill'] = two_losses() if distill is None else distill
+    return DenseDistill(**options)
+
+
+def mse(**entry):
+    return dict(fpn={**dict(taps='neck', loss=dict(type='FeatureMSELoss')), **entry})
+
+
+def levels_of(model, inputs):
+    """The neck's levels of a network, with the batch norm in the mode it is in."""
+    return model.neck(model.backbone(inputs))
+
+
+SAME = dict(student=STUDENT, teacher=dict(STUDENT, allow_random=True))
+
+
+# ---- losses ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(('reduce', 'combine'), [('mean', lambda v: v.mean()), ('sum', lambda v: v.sum())])
+@pytest.mark.parametrize('levels', [None, (0, 2), (1,)])
+def test_a_loss_over_levels_of_a_tuple_is_that_of_its_levels(levels, reduce, combine):
+    algorithm = build(mse(levels=levels, reduce=reduce), **SAME)
+    loss = algorithm(batch(), mode='loss')['distill.loss_fpn']
+    students, teachers = (levels_of(m, batch()) for m in (algorithm.student, algorithm.teacher.model))
+    per_level = torch.stack([F.mse_loss(students[i], teachers[i]) for i in (levels or (0, 1, 2))])
+    torch.testing.assert_close(loss, combine(per_level))
+
+
+def test_a_loss_over_the_calls_of_a_shared_layer_is_that_of_its_levels():
+    distill = dict(cls=dict(taps='bbox_head.conv_cls', levels=(0, 2), loss=dict(type='FeatureMSELoss', weight=3.0)))
+    algorithm = build(distill)
+    loss = algorithm(batch(), mode='loss')['distill.loss_cls']
+    logits = [m.bbox_head.forward(levels_of(m, batch())) for m in (algorithm.student, algorithm.teacher.model)]
+    torch.testing.assert_close(loss, 3 * sum(F.mse_loss(logits[0][i], logits[1][i]) for i in (0, 2)) / 2)
+
+
+class Spy(nn.Module):
+    """A loss that notes what it is given."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def forward(self, preds_S, preds_T):
+        self.seen.append((preds_S, preds_T))
+        return preds_S.mean() - preds_T.mean()
+
+
+def spied_on(algorithm, name='loss_fpn'):
+    algorithm.distiller.distill_losses[name] = Spy()
+    algorithm(batch(), mode='loss')
+    return algorithm.distiller.distill_losses[name].seen
+
+
+def test_levels_of_student_and_teacher_may_be_numbered_apart():
+    algorithm = build(mse(levels=dict(student=(0, 1), teacher=(1, 2))), dry_run=False, **SAME)
+    seen = spied_on(algorithm)
+    students, teachers = (levels_of(m, batch()) for m in (algorithm.student, algorithm.teacher.model))
+    for (student, teacher), i in zip(seen, (0, 1), strict=True):
+        assert torch.equal(student, students[i]) and torch.equal(teacher, teachers[i + 1])
+
+
+def test_one_loss_over_levels_is_mmrazors_losses_of_each():
+    """The same thing in mmrazor's words, which need an entry for each level."""
+    short = build(mse(levels=(0, 1, 2), reduce='sum'), **SAME)
+    names = [f'loss_fpn{i}' for i in range(3)]
+    words = dict(
+        type='ConfigurableDistiller',
+        student_recorders=dict(fpn=dict(type='ModuleOutputs', source='neck')),
+        teacher_recorders=dict(fpn=dict(type='ModuleOutputs', source='neck')),
+        distill_losses={name: dict(type='mmkd.FeatureMSELoss') for name in names},
+        loss_forward_mappings={
+            name: dict(
+                preds_S=dict(recorder='fpn', from_student=True, data_idx=i),
+                preds_T=dict(recorder='fpn', from_student=False, data_idx=i),
+            )
+            for i, name in enumerate(names)
+        },
+    )
+    long = build(distiller=words, **SAME)
+    losses = long(batch(), mode='loss')
+    assert isinstance(long.distiller, DenseDistiller)
+    torch.testing.assert_close(
+        sum(losses[f'distill.{name}'] for name in names), short(batch(), mode='loss')['distill.loss_fpn']
+    )
+
+
+def test_mmrazors_vocabulary_takes_levels_too():
+    record = dict(recorder='fpn', levels=[0, 1])
+    words = dict(
+        type='mmrazor.ConfigurableDistiller',
+        student_recorders=dict(fpn=dict(type='ModuleOutputs', source='neck')),
+        teacher_recorders=dict(fpn=dict(type='ModuleOutputs', source='neck')),
+        distill_losses=dict(loss_pkd=dict(type='PKDLoss', loss_weight=2)),
+        loss_forward_mappings=dict(
+            loss_pkd=dict(preds_S=dict(record, from_student=True), preds_T=dict(record, from_student=False))
+        ),
+    )
+    assert build(distiller=words, **SAME)(batch(), mode='loss')['distill.loss_pkd'] > 0
+
+
+def test_the_task_loss_of_the_student_is_that_without_a_teacher():
+    algorithm = build()
+    alone = copy.deepcopy(algorithm.student)
+    losses = algorithm(batch(), mode='loss')
+    for name, value in alone(batch(), mode='loss').items():
+        torch.testing.assert_close(losses[f'student.{name}'], value)
+
+
+def test_the_student_starts_as_it_would_without_a_teacher():
+    torch.manual_seed(5)
+    alone = MODELS.build(STUDENT)
+    alone.init_weights()
+    drawn = torch.rand(1)
+    torch.manual_seed(5)
+    algorithm = DenseDistill(STUDENT, TEACHER, two_losses(), dry_run=dict(size=(32, 32)))
+    algorithm.init_weights()
+    assert torch.equal(torch.rand(1), drawn)
+    for key, value in alone.state_dict().items():
+        assert torch.equal(algorithm.student.state_dict()[key], value)
+
+
+def test_what_a_teacher_in_low_precision_gives_enters_the_losses_in_single_precision():
+    algorithm = build(mse(), student=STUDENT, teacher=dict(STUDENT, allow_random=True, dtype='bfloat16'))
+    assert {(student.dtype, teacher.dtype) for student, teacher in spied_on(algorithm)} == {(torch.float32,) * 2}
+    assert algorithm.teacher.dtype == torch.bfloat16
+
+
+# ---- connectors ------------------------------------------------------------------------------------------------------
+
+
+def test_connectors_find_their_channels_and_each_level_has_its_own():
+    connectors = build().distiller.connectors['fpn'].levels
+    assert [(c.conv.in_channels, c.conv.out_channels) for c in connectors] == [(6, 10)] * 3
+
+
+def test_connectors_are_sized_from_the_calls_of_a_shared_layer_too():
+    distill = dict(cls=dict(taps='bbox_head.conv_cls', connector='conv1x1', loss=dict(type='FeatureMSELoss')))
+    algorithm = build(distill, teacher=dict(toy(num_classes=5), allow_random=True))
+    assert [c.conv.out_channels for c in algorithm.distiller.connectors['cls'].levels] == [5] * 3
+
+
+def test_a_configured_connector_needs_no_run_of_the_networks(monkeypatch):
+    monkeypatch.setattr(ToyDetector, 'forward', lambda *args, **kwargs: 1 / 0)
+    connector = dict(type='mmrazor.ConvModuleConnector', in_channel=6, out_channel=10)
+    algorithm = build(mse(levels=(0, 1), connector=connector))
+    assert len(algorithm.distiller.connectors['fpn'].levels) == 2
+
+
+def test_a_connector_between_single_records():
+    tap = dict(source='backbone.relu', record_idx=0)
+    algorithm = build(dict(x=dict(taps=tap, connector='conv1x1', loss=dict(type='FeatureMSELoss'))))
+    assert algorithm(batch(), mode='loss')['distill.loss_x'] > 0
+
+
+def test_connectors_are_trained_and_saved_and_initialised():
+    algorithm = build()
+    own = dict(algorithm.named_parameters())
+    names = [name for name in own if name.startswith('distiller.connectors.fpn.levels')]
+    assert len(names) == 6 and set(names) < set(algorithm.state_dict())
+    before = {name: own[name].detach().clone() for name in names}
+    algorithm.init_weights()
+    assert all(not torch.equal(own[name], before[name]) for name in names if name.endswith('weight'))
+    algorithm.parse_losses(algorithm(batch(), mode='loss'))[0].backward()
+    assert all(own[name].grad.abs().sum() > 0 for name in names)
+
+
+def test_unknown_channels_are_an_error_of_training_and_not_of_testing():
+    algorithm = build(teacher=dict(cfg_path='nowhere.py', ckpt='x.pth'))
+    algorithm(batch(), mode='predict')
+    assert not algorithm.distiller.connectors
+    found = build(teacher=dict(TEACHER, type='mmkd.Broken'))
+    with pytest.raises(ValueError, match='connectors were not found .*no such size'):
+        found.init_weights()
+
+
+@MODELS.register_module()
+class Broken(ToyDetector):
+    def forward(self, *args, **kwargs):
+        raise RuntimeError('no such size')
+
+
+# ---- checks before training ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ('distill', 'message'),
+    [
+        (mse(taps=dict(student='neck', teacher='nek')), "teacher has no module 'nek'; did you mean 'neck'"),
+        (mse(levels=(0, 7)), r"distill.fpn: tap 'neck' of the student has the levels \[0, 1, 2\], but \[0, 7\]"),
+        (mse(), r'distill.fpn: .*preds_S \(1, 6, 16, 16\), .*; preds_T \(1, 10, 16, 16\), '),
+        (
+            mse(taps='bbox_head.conv_cls', levels=dict(student=(0, 1), teacher=(0,))),
+            'distill.fpn: the numbers of levels differ: preds_S 2, preds_T 1',
+        ),
+    ],
+)
+def test_mistakes_are_found_before_training(distill, message):
+    with pytest.raises(ValueError, match=message):
+        build(distill).init_weights()
+
+
+def test_another_number_of_classes_is_found_before_training():
+    distill = dict(cls=dict(taps='bbox_head.conv_cls', loss=dict(type='PixelWiseLoss')))
+    with pytest.raises(ValueError, match=r'distill.cls: .*\(1, 3, 16, 16\).*\(1, 5, 16, 16\)'):
+        build(distill, teacher=dict(toy(num_classes=5), allow_random=True)).init_weights()
+
+
+def test_a_wrong_tap_of_the_student_is_named_with_what_is_near():
+    with pytest.raises(ValueError, match=r"the student has no module 'bbox_head.conv_clas'; .*'bbox_head.conv_cls'"):
+        build(mse(taps=dict(student='bbox_head.conv_clas', teacher='neck')))
+
+
+def test_the_check_leaves_no_trace():
+    algorithm = build()
+    algorithm.student.backbone.bn.eval()  # a frozen layer stays frozen
+    state = copy.deepcopy(algorithm.state_dict())
+    torch.manual_seed(1)
+    drawn = torch.rand(1)
+    torch.manual_seed(1)
+    algorithm.prepare()
+    assert torch.equal(torch.rand(1), drawn)
+    assert all(torch.equal(value, state[key]) for key, value in algorithm.state_dict().items())
+    assert algorithm.student.training and not algorithm.student.backbone.bn.training
+    assert not algorithm.student_recorders.recorders['fpn'].data_buffer
+    assert all(parameter.grad is None for parameter in algorithm.parameters())
+
+
+def test_the_check_can_be_left_out():
+    build(mse(), dry_run=False).init_weights()
+    with pytest.raises(ValueError, match='dry_run: .*was expected'):
+        build(dry_run=dict(size=32))
+
+
+def test_a_student_that_cannot_be_checked_is_trained_all_the_same():
+    class NeedsTargets(ToyDetector):
+        def forward(self, inputs, data_samples=None, mode='tensor'):
+            if mode == 'tensor':
+                raise RuntimeError('not without targets')
+            return super().forward(inputs, data_samples, mode)
+
+    algorithm = build(mse(), student=NeedsTargets(4, 6), teacher=dict(STUDENT, allow_random=True))
+    algorithm.init_weights()
+    assert algorithm(batch(), mode='loss')['distill.loss_fpn'] > 0
+
+
+def test_taps_reached_in_training_only_put_the_teacher_into_that_mode():
+    distill = dict(aux=dict(taps='auxiliary_head', loss=dict(type='FeatureMSELoss')))
+    algorithm = build(distill)
+    algorithm.init_weights()
+    assert algorithm.teacher.mode == 'loss'
+    assert algorithm(batch(), mode='loss')['distill.loss_aux'] > 0
+    with pytest.raises(ValueError, match="teacher.mode: in mode='tensor' .*'auxiliary_head' is not reached"):
+        build(distill, teacher=dict(TEACHER, mode='tensor')).init_weights()
+
+
+def test_the_error_of_a_loss_in_training_names_it():
+    algorithm = build(mse(), dry_run=False)
+    with pytest.raises(ValueError, match=r'distill.fpn: .*preds_T \(2, 10, 16, 24\)'):
+        algorithm(batch(), mode='loss')
+
+
+def test_a_loss_without_gradient_is_pointed_out():
+    algorithm = build(dict(x=dict(taps='backbone.conv', loss=dict(type='FeatureMSELoss'))), **SAME)
+    algorithm.student.backbone.conv.requires_grad_(False)
+    with pytest.warns(UserWarning, match='distill.x has no gradient'):
+        algorithm(batch(), mode='loss')
+
+
+# ---- recorders of functions ------------------------------------------------------------------------------------------
+
+
+def test_what_functions_give_is_recorded_in_the_mode_of_training():
+    """mmrazor's recorders of methods need the whole forward as it runs in training."""
+    source = 'distillation_toys.ToyHead.loss'
+    words = dict(
+        type='ConfigurableDistiller',
+        student_recorders=dict(x=dict(type='ModuleOutputs', source='bbox_head.conv_cls')),
+        teacher_recorders=dict(x=dict(type='MethodOutputs', source=source)),
+        distill_losses=dict(loss_x=dict(type='mmkd.FeatureMSELoss')),
+        loss_forward_mappings=dict(
+            loss_x=dict(preds_S=dict(recorder='x', from_student=True), preds_T=dict(recorder='x', from_student=False))
+        ),
+    )
+    algorithm = build(distiller=words, dry_run=False)
+    algorithm.prepare()
+    assert algorithm.teacher.mode == 'loss'
+    algorithm.run_teacher(batch())
+    assert set(algorithm.teacher_recorders.recorders['x'].data_buffer[0]) == {'loss_cls'}
+
+
+# ---- arguments -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(architecture=STUDENT), 'student, architecture: one of the two was expected, got both'),
+        (dict(student=None), 'student, architecture: one of the two was expected, got none'),
+        (dict(distiller=dict(source='neck')), 'distiller.type: missing'),
+        (dict(teacher=None), 'teacher: missing'),
+        (dict(teacher_trainable=True), 'a teacher never trains'),
+        (dict(teacher_norm_eval=False), 'a teacher never trains'),
+        (dict(student_trainable=False), 'student_trainable=False needs calculate_student_loss=False'),
+        (dict(student=dict(depth=3)), r"student: type or cfg_path was expected, the keys given are \['depth'\]"),
+    ],
+)
+def test_contradictions_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        build(**options)
+
+
+def test_one_form_of_the_losses_is_enough():
+    for losses, given in ((dict(distill=two_losses(), distiller=dict(type='x')), 'both'), ({}, 'none')):
+        with pytest.raises(ValueError, match=f'distill, distiller: one of the two was expected, got {given}'):
+            DenseDistill(STUDENT, TEACHER, **losses)
+
+
+def test_mmrazors_names_and_built_models_are_taken():
+    student, teacher = (MODELS.build(STUDENT) for _ in range(2))
+    algorithm = build(mse(), student=None, architecture=student, teacher=teacher)
+    assert algorithm.student is student and algorithm.teacher.model is teacher
+    assert algorithm(batch(), mode='loss')['distill.loss_fpn'] > 0
+
+
+def test_a_student_without_its_own_loss():
+    losses = build(calculate_student_loss=False)(batch(), mode='loss')
+    assert set(losses) == {'distill.loss_fpn', 'distill.loss_cls'}
+    frozen = build(calculate_student_loss=False, student_trainable=False)
+    frozen(batch(), mode='loss')['distill.loss_fpn'].backward()  # only the connectors learn
+    assert all(parameter.grad is None for parameter in frozen.student.parameters())
+    assert frozen.distiller.connectors['fpn'].levels[0].conv.weight.grad is not None
+
+
+def test_predictions_are_the_students():
+    algorithm = build().eval()
+    for mode in ('predict', 'tensor'):
+        for ours, own in zip(algorithm(batch(), mode=mode), algorithm.student(batch(), mode=mode), strict=True):
+            assert torch.equal(ours, own)
+    assert not algorithm.teacher.built
+
+
+def test_train_and_eval_reach_the_student_and_return_the_algorithm():
+    algorithm = build()
+    assert algorithm.eval() is algorithm and not algorithm.student.training
+    assert algorithm.train() is algorithm and algorithm.student.training
+
+
+def test_the_teacher_moves_with_the_algorithm_and_keeps_its_precision():
+    algorithm = build()
+    algorithm.prepare()
+    algorithm.double()
+    assert next(algorithm.student.parameters()).dtype == torch.float64
+    assert next(algorithm.teacher.model.parameters()).dtype == torch.float32
+    algorithm.to('meta')
+    assert next(algorithm.teacher.model.parameters()).is_meta
+
+
+# ---- state dicts -----------------------------------------------------------------------------------------------------
+
+
+def test_the_state_dict_is_that_of_mmrazor_without_the_teacher():
+    prefixes = {key.split('.')[0] for key in build().state_dict()}
+    assert prefixes == {'architecture', 'distiller'}
+
+
+@pytest.mark.parametrize('load', ['torch', 'mmengine'])
+def test_a_checkpoint_of_mmrazor_is_loaded_without_its_teacher(load):
+    source, target = build(), build(student=STUDENT)
+    state_dict = {**randomised(source.state_dict()), 'teacher.backbone.conv.weight': torch.zeros(1)}
+    load_strictly(target, state_dict, load)
+    assert torch.equal(target.student.backbone.conv.weight, state_dict['architecture.backbone.conv.weight'])
+    assert 'teacher.backbone.conv.weight' in state_dict  # the caller's dict is not changed
+
+
+@pytest.mark.parametrize('load', ['torch', 'mmengine'])
+def test_a_checkpoint_of_the_student_alone_goes_to_the_student(load):
+    algorithm = build()
+    connectors = copy.deepcopy(algorithm.distiller.state_dict())
+    state_dict = randomised(algorithm.student.state_dict())
+    load_strictly(algorithm, state_dict, load)
+    assert torch.equal(algorithm.student.bbox_head.conv_cls.weight, state_dict['bbox_head.conv_cls.weight'])
+    for key, value in algorithm.distiller.state_dict().items():
+        assert torch.equal(value, connectors[key])
+
+
+@pytest.mark.parametrize('load', ['torch', 'mmengine'])
+def test_a_checkpoint_of_something_else_is_refused(load):
+    with pytest.raises(ValueError, match="2 keys and none is one of the student, first 'fc.weight'"):
+        load_strictly(build(), {'fc.weight': torch.zeros(1), 'fc.bias': torch.zeros(1)}, load)
+
+
+@pytest.mark.parametrize('load', ['torch', 'mmengine'])
+def test_what_is_missing_or_surplus_is_still_named(load):
+    algorithm = build()
+    state_dict = algorithm.state_dict()
+    del state_dict['architecture.bbox_head.conv_cls.bias']
+    state_dict['distiller.surplus'] = torch.zeros(1)
+    with pytest.raises(RuntimeError) as error:
+        load_strictly(algorithm, state_dict, load)
+    assert 'architecture.bbox_head.conv_cls.bias' in str(error.value) and 'distiller.surplus' in str(error.value)
+
+
+def randomised(state_dict):
+    return {key: torch.randn_like(value) if value.is_floating_point() else value for key, value in state_dict.items()}
+
+
+def load_strictly(model, state_dict, load):
+    if load == 'torch':
+        model.load_state_dict(state_dict, strict=True)
+    else:
+        from mmengine.runner.checkpoint import load_state_dict
+
+        load_state_dict(model, state_dict, strict=True)
+
+
+# ---- recording -------------------------------------------------------------------------------------------------------
+
+
+class Recorder:
+    def __init__(self, *records):
+        self.source, self.data_buffer = 'tap', list(records)
+
+    def get_record_data(self, record_idx, data_idx):
+        record = self.data_buffer[record_idx]
+        return record if data_idx is None else record[data_idx]
+
+
+@pytest.mark.parametrize(
+    ('records', 'where', 'expected'),
+    [
+        (['a', 'b'], dict(), 'a'),
+        (['a', 'b'], dict(record_idx=1), 'b'),
+        ([('a', 'b')], dict(data_idx=1), 'b'),
+        ([('a', 'b', 'c')], dict(levels='all'), ['a', 'b', 'c']),
+        ([['a', 'b', 'c']], dict(levels=(2, 0)), ['c', 'a']),
+        (['a', 'b', 'c'], dict(levels=(1,)), ['b']),
+        ([('a', 'x'), ('b', 'y')], dict(levels='all', data_idx=0), ['a', 'b']),
+        ([(('a', 'b'), 'x')], dict(levels='all', data_idx=0), ['a', 'b']),
+        (['a'], dict(levels='all'), ['a']),
+    ],
+)
+def test_records_are_read(records, where, expected):
+    assert read_record(Recorder(*records), 'student', **where) == expected
+
+
+@pytest.mark.parametrize(
+    ('records', 'where', 'message'),
+    [
+        ([], dict(), "tap 'tap' of the student was not reached"),
+        (['a'], dict(record_idx=1), 'has 1 records, record_idx=1 is asked for'),
+        (['a', 'b'], dict(levels=(2,)), r'has the levels \[0, 1\], but \[2\] are asked for'),
+        ([('a', 'x'), ('b', 'y')], dict(levels='all'), 'called 2 times with several outputs each'),
+    ],
+)
+def test_records_that_are_not_there_are_named(records, where, message):
+    with pytest.raises(ValueError, match=message):
+        read_record(Recorder(*records), 'student', **where)
+
+
+def test_a_model_that_begins_to_write_over_a_tap_is_stopped():
+    class Fickle(BaseModel):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 3, 1)
+            self.in_place = False
+
+        def forward(self, inputs, data_samples=None, mode='tensor'):
+            x = self.conv(inputs)
+            return x.relu_() if self.in_place else x.relu()
+
+    from mmrazor.models.task_modules import RecorderManager
+
+    manager = RecorderManager(dict(x=dict(type='mmrazor.ModuleOutputs', source='conv')))
+    model, recorders = Fickle(), TapRecorders(manager, 'student')
+    recorders.initialize(model)
+    with recorders.attached(model):
+        model(batch())
+    model.in_place = True
+    with (
+        pytest.raises(RuntimeError, match=r"the student's \['conv'\] were written over in place"),
+        recorders.attached(model),
+    ):
+        model(batch())
