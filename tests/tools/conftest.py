@@ -40,10 +40,22 @@ def tool(capfd, monkeypatch, tmp_path):
         finally:
             for key in set(os.environ) - set(environment):
                 del os.environ[key]
+            _forget_runs()
         out, err = capfd.readouterr()
         return SimpleNamespace(code=code, out=out, err=err)
 
     return run
+
+
+def _forget_runs():
+    """mmengine keeps loggers and visualizers for a whole process; they hold the streams of the test before."""
+    from mmengine.utils import ManagerMixin
+
+    kinds = [ManagerMixin]
+    while kinds:
+        kind = kinds.pop()
+        kinds += kind.__subclasses__()
+        kind._instance_dict.clear()
 
 
 @pytest.fixture(scope='session')
@@ -54,10 +66,3 @@ def trained(tmp_path_factory):
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     return cwd / 'work_dirs' / 'tiny_fcos'
-
-
-def last_metrics(text: str) -> dict:
-    """``{'coco/bbox_mAP': 0.1, ...}`` of the last evaluation that was logged."""
-    line = [line for line in text.splitlines() if 'coco/bbox_mAP:' in line][-1]
-    words = line.split()
-    return {key[:-1]: float(value) for key, value in zip(words, words[1:], strict=False) if key.startswith('coco/')}
