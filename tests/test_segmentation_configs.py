@@ -1,0 +1,151 @@
+"""The segmentation configs through the runner: data, training, evaluation and resuming, at a reduced size."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from mmengine.runner import Runner
+from PIL import Image
+
+import mmkd  # noqa: F401  first: makes ``mmkd::`` configs resolve
+from mmkd.registry import MODELS
+
+FOLDER = Path(__file__).parents[1] / 'configs'
+NAMES = sorted(
+    f'{path.parent.name}/{path.name}' for part in ('espnet', 'pspnet') for path in FOLDER.glob(f'{part}/*.py')
+)
+QUICK = ('espnet/espnet-c_40k_camvid-480x360.py', 'pspnet/pspnet_r18_40k_cityscapes-512x512.py')
+SIZE = (48, 64)  # height, width of crops
+IMAGE = (50, 66)  # no multiple of 8
+
+
+def write(path, array):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(array).save(path)
+
+
+@pytest.fixture
+def fast_dump(monkeypatch):
+    """mmengine writes the formatted config into each checkpoint, and formatting takes more than a second."""
+
+    def unformatted(text, *args, **kwargs):
+        return text, True
+
+    monkeypatch.setattr('yapf.yapflib.yapf_api.FormatCode', unformatted)
+    monkeypatch.setattr('mmengine.config.config.FormatCode', unformatted, raising=False)
+
+
+@pytest.fixture
+def roots(tmp_path, monkeypatch):
+    """Two images a split of both data sets, where the environment variables of the configs point."""
+    rng = np.random.default_rng(0)
+    for split in ('train', 'val', 'test'):
+        for i in range(2):
+            image = rng.integers(0, 256, (*IMAGE, 3), np.uint8)
+            label = rng.integers(0, 11, IMAGE, np.uint8)
+            label[:5] = 255
+            write(tmp_path / f'camvid/images/{split}/{i}.jpg', image)
+            write(tmp_path / f'camvid/annotations/{split}/{i}.png', label)
+            write(tmp_path / f'cityscapes/leftImg8bit/{split}/aachen/{i}_leftImg8bit.png', image)
+            write(tmp_path / f'cityscapes/gtFine/{split}/aachen/{i}_gtFine_labelTrainIds.png', label)
+    monkeypatch.setenv('MMKD_CAMVID_ROOT', str(tmp_path / 'camvid'))
+    monkeypatch.setenv('MMKD_CITYSCAPES_ROOT', str(tmp_path / 'cityscapes'))
+    return tmp_path
+
+
+def reduced(name, work_dir):
+    """The config with crops of 48 x 64, narrow ResNets, two iterations and one process."""
+    cfg = Config.fromfile(FOLDER / name)
+    cfg.work_dir = str(work_dir)
+    cfg.model.data_preprocessor.size = SIZE
+    for key in ('train', 'val', 'test'):
+        loader = cfg[f'{key}_dataloader']
+        loader.update(num_workers=0, persistent_workers=False, pin_memory=False)
+        for step in loader.dataset.pipeline:
+            if step.type == 'RandomChoiceResize':
+                step.scales = [(32, 24), (96, 72)]
+            elif step.type == 'RandomCrop':
+                step.crop_size = SIZE
+    cfg.train_dataloader.batch_size = 2
+    backbone = cfg.model.backbone
+    if 'init_cfg' in backbone:
+        backbone.init_cfg = None
+    if 'depth' in backbone:
+        expansion = 4 if backbone.depth > 34 else 1
+        backbone.update(base_channels=4, stem_channels=8)
+        cfg.model.decode_head.update(in_channels=32 * expansion, channels=8)
+        cfg.model.auxiliary_head.update(in_channels=16 * expansion, channels=8)
+    cfg.train_cfg.update(max_iters=2, val_interval=2)
+    cfg.default_hooks.checkpoint.interval = 1
+    cfg.randomness = dict(seed=0)
+    return cfg
+
+
+@pytest.mark.parametrize('name', [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in NAMES])
+def test_config_trains_evaluates_and_resumes(name, roots, fast_dump):
+    runner = Runner.from_cfg(reduced(name, roots / 'run'))
+    runner.train()
+    assert runner.iter == 2
+    scalars = runner.message_hub.log_scalars
+    assert 0 <= scalars['val/mIoU'].current() <= 100
+    losses = ['train/decode.loss_ce'] + ['train/aux.loss_ce'] * ('auxiliary_head' in runner.cfg.model)
+    for key in losses:
+        assert 0 < scalars[key].current() < 20
+    before = runner.model.state_dict()
+
+    cfg = reduced(name, roots / 'run')
+    cfg.update(resume=True, load_from=None)
+    cfg.train_cfg.max_iters = 3
+    resumed = Runner.from_cfg(cfg)
+    resumed.load_or_resume()
+    for key, value in resumed.model.state_dict().items():
+        assert torch.equal(value, before[key]), key
+    assert resumed.iter == 2
+    resumed.train()
+    assert resumed.iter == 3
+    metrics = resumed.test()
+    assert metrics.keys() >= {'mIoU', 'mAcc', 'aAcc'}
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_schedule_and_batch_are_those_of_structured_knowledge_distillation(name):
+    cfg = Config.fromfile(FOLDER / name)
+    assert cfg.train_cfg.max_iters == 40000
+    assert cfg.train_dataloader.batch_size == cfg.auto_scale_lr.base_batch_size == 8
+    assert cfg.optim_wrapper.optimizer == dict(type='SGD', lr=0.01, momentum=0.9, weight_decay=5e-4)
+    (schedule,) = cfg.param_scheduler
+    assert (schedule.type, schedule.power, schedule.end, schedule.by_epoch) == ('PolyLR', 0.9, 40000, False)
+    assert cfg.model.data_preprocessor['size'] == cfg.crop_size
+    heads = [cfg.model.decode_head, cfg.model.get('auxiliary_head')]
+    for head, weight in zip(heads, (1.0, 0.4), strict=True):
+        if head is not None:
+            assert head.align_corners is True
+            # the mean over pixels with a label, as PyTorch's own loss; mmseg's default counts the others too
+            assert head.loss_decode.avg_non_ignore is True
+            assert head.loss_decode.loss_weight == weight
+
+
+@pytest.mark.parametrize(
+    'name, size, logits',
+    [
+        ('pspnet/pspnet_r18_40k_cityscapes-512x512.py', (512, 512), (19, 65, 65)),
+        ('pspnet/pspnet_r101_40k_cityscapes-512x512.py', (512, 512), (19, 65, 65)),
+        ('pspnet/pspnet_mobilenetv2_40k_cityscapes-512x512.py', (512, 512), (19, 64, 64)),
+        # one size for teachers and students, so that their maps can be compared without resizing
+        ('pspnet/pspnet_r101_40k_camvid-480x360.py', (360, 480), (11, 45, 60)),
+        ('pspnet/pspnet_r18_40k_camvid-480x360.py', (360, 480), (11, 45, 60)),
+        ('pspnet/pspnet_mobilenetv2_40k_camvid-480x360.py', (360, 480), (11, 45, 60)),
+        ('espnet/espnet-c_40k_camvid-480x360.py', (360, 480), (11, 45, 60)),
+        ('espnet/espnet_40k_camvid-480x360.py', (360, 480), (11, 360, 480)),
+    ],
+)
+def test_size_of_the_logits(name, size, logits):
+    cfg = Config.fromfile(FOLDER / name)
+    with DefaultScope.overwrite_default_scope('mmseg'), torch.device('meta'):
+        model = MODELS.build(cfg.model)
+        model.eval()
+        out = model(torch.zeros(1, 3, *size))
+    assert tuple(out.shape[1:]) == logits
