@@ -12,6 +12,8 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
+from setuptools.command.editable_wheel import editable_wheel
+from setuptools.command.egg_info import egg_info
 
 ROOT = Path(__file__).resolve().parent
 MIM_PARTS = ('configs', 'tools', 'model-index.yml')
@@ -39,6 +41,29 @@ class BuildWithMim(build_py):
                     relative = file.relative_to(ROOT)
                     mapping[str(Path(self.build_lib, 'mmkd', '.mim', relative))] = str(relative)
         return mapping
+
+
+class EggInfoForMim(egg_info):
+    """Lets mim find an editable install.
+
+    mim (0.3.9) and mmengine 0.10.7 look for a package at <site-packages>/<first line of its top_level.txt>, where an
+    editable install has nothing. Joined to site-packages, an absolute path in that line stands for itself.
+    """
+
+    editable = False
+
+    def write_file(self, what, filename, data):
+        if self.editable and Path(filename).name == 'top_level.txt':
+            data = f'{ROOT / "mmkd"}\n{data}'
+        super().write_file(what, filename, data)
+
+
+class EditableWheelForMim(editable_wheel):
+    """An editable install whose metadata say so."""
+
+    def run(self):
+        EggInfoForMim.editable = True
+        super().run()
 
 
 def replace_folder(target: Path, fill) -> None:
@@ -106,7 +131,7 @@ if __name__ == '__main__':
             openmmlab=requirements('requirements-openmmlab.txt'),
             dev=['pytest>=8', 'ruff==0.17.*'],
         ),
-        cmdclass=dict(build_py=BuildWithMim),
+        cmdclass=dict(build_py=BuildWithMim, editable_wheel=EditableWheelForMim, egg_info=EggInfoForMim),
         include_package_data=False,
         zip_safe=False,
     )

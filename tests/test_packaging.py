@@ -120,13 +120,17 @@ def test_editable_install_links_into_the_checkout(checkout, tmp_path):
     source = tmp_path / 'editable'
     shutil.copytree(checkout, source)
     for _ in range(2):  # installing again must not trip over the links
-        build('editable', source, tmp_path / 'wheel')
+        wheel = zipfile.ZipFile(build('editable', source, tmp_path / 'wheel'))
         mim = source / 'mmkd' / '.mim'
         assert {path.name for path in mim.iterdir()} == {'configs', 'tools', 'model-index.yml'}
         for path in mim.iterdir():
             assert path.is_symlink() and path.resolve() == source / path.name
         assert not list((source / 'mmkd').glob('.mim-*'))
     assert run(['-c', PROBE], cwd=tmp_path, PYTHONPATH=str(source)).splitlines()[-1] == str(source)
+    # Where mim looks: <site-packages>/<first line of top_level.txt>
+    first, second = wheel.read(f'mmkd-{__version__}.dist-info/top_level.txt').decode().split()
+    assert (Path('/site-packages') / first / '.mim' / 'tools' / 'train.py').is_file()
+    assert second == 'mmkd'
 
 
 def setup_module_of_the_project():
