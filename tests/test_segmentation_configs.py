@@ -1,10 +1,12 @@
 """The segmentation configs through the runner: data, training, evaluation and resuming, at a reduced size."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
@@ -129,6 +131,25 @@ def test_schedule_and_batch_are_those_of_structured_knowledge_distillation(name)
 
 
 @pytest.mark.parametrize(
+    'name, millions',
+    [('pspnet/pspnet_r101_40k_cityscapes-512x512.py', 70.43), ('pspnet/pspnet_r18_40k_cityscapes-512x512.py', 13.07)],
+)
+def test_parameters_are_those_of_the_published_networks(name, millions):
+    """As given by Wang et al. (ECCV 2020), who used the same teacher and student."""
+    cfg = Config.fromfile(FOLDER / name)
+    with DefaultScope.overwrite_default_scope('mmseg'), torch.device('meta'):
+        model = MODELS.build(cfg.model)
+    assert sum(p.numel() for p in model.parameters()) / 1e6 == pytest.approx(millions, abs=0.01)
+
+
+@pytest.mark.parametrize('part', ['espnet', 'pspnet'])
+def test_metafile_lists_every_config_once(part):
+    models = yaml.safe_load((FOLDER / part / 'metafile.yml').read_text())['Models']
+    assert sorted(model['Config'] for model in models) == [f'configs/{name}' for name in NAMES if name.startswith(part)]
+    assert [Path(model['Config']).stem for model in models] == [model['Name'] for model in models]
+
+
+@pytest.mark.parametrize(
     'name, size, logits',
     [
         ('pspnet/pspnet_r18_40k_cityscapes-512x512.py', (512, 512), (19, 65, 65)),
@@ -149,3 +170,19 @@ def test_size_of_the_logits(name, size, logits):
         model.eval()
         out = model(torch.zeros(1, 3, *size))
     assert tuple(out.shape[1:]) == logits
+
+
+def test_predictions_for_the_test_server_are_written_as_documented(roots, fast_dump):
+    pytest.importorskip('cityscapesscripts')
+    readme = (FOLDER / 'pspnet' / 'README.md').read_text()
+    (roots / 'config.py').write_text(re.search(r'```python\n(.*?)```', readme, re.S)[1])
+    override = Config.fromfile(roots / 'config.py')
+    cfg = reduced('pspnet/pspnet_r18_40k_cityscapes-512x512.py', roots / 'run')
+    cfg.test_dataloader.dataset = override.test_dataloader.dataset
+    cfg.test_evaluator = {**override.test_evaluator, 'output_dir': str(roots / 'submission')}
+    Runner.from_cfg(cfg).test()
+    written = sorted((roots / 'submission').glob('*.png'))
+    assert [path.name for path in written] == ['0_leftImg8bit.png', '1_leftImg8bit.png']
+    ids = np.array(Image.open(written[0]))
+    assert ids.shape == IMAGE
+    assert set(np.unique(ids)) <= {7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33}
