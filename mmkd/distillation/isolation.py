@@ -15,13 +15,14 @@ __all__ = ['evaluating', 'preserve_rng_state']
 
 @contextmanager
 def preserve_rng_state() -> Iterator[None]:
-    """Restores the random number generators of Python, numpy and torch (CPU and every CUDA device) on leaving.
+    """Restores the random number generators of Python, numpy and torch (CPU and this process's GPU) on leaving.
 
     Building a teacher or a connector draws random numbers. With this, the student of a distillation run starts from
     the same weights and sees the same augmentations as the student trained alone with the same seed.
     """
     python_state, numpy_state = random.getstate(), np.random.get_state()
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    # only the current device: asking another for its state would take up memory there
+    devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
     with torch.random.fork_rng(devices=devices):
         try:
             yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -73,4 +74,4 @@ def build_network(model: Mapping) -> nn.Module:
     """Builds a model config in the scope that it comes from."""
     scope = model.get('_scope_') or (None if DefaultScope.get_current_instance() else 'mmkd')
     with DefaultScope.overwrite_default_scope(scope):
-        return MODELS.build(ConfigDict(model))
+        return MODELS.build(copy.deepcopy(ConfigDict(model)))  # some models write into their config

@@ -59,6 +59,7 @@ class NormalizationBridge:
         self.swaps_channels = student.swaps_channels != teacher.swaps_channels
         self.pad_value = teacher.pad_value
         self.student, self.teacher = student, teacher
+        self._on_device: dict[torch.device, list[Tensor]] = {}
 
     @classmethod
     def between(cls, student: nn.Module | None, teacher: nn.Module | None) -> NormalizationBridge | None:
@@ -83,16 +84,20 @@ class NormalizationBridge:
         Returns:
             The teacher's batch (N, C, H, W), float32.
         """
-
-        def per_channel(values: tuple[float, ...]) -> Tensor:
-            return torch.tensor(values, device=inputs.device)[:, None, None]
-
-        images = inputs.float() * per_channel(self.student.std) + per_channel(self.student.mean)
+        mean_s, std_s, mean_t, std_t = self._statistics(inputs.device)
+        images = inputs.float() * std_s + mean_s
         if self.swaps_channels and inputs.size(1) == 3:
             images = images.flip(1)
-        images = (images - per_channel(self.teacher.mean)) / per_channel(self.teacher.std)
+        images = (images - mean_t) / std_t
         for image, sample in zip(images, data_samples or (), strict=False):
             height, width = (getattr(sample, 'img_shape', None) or image.shape[-2:])[:2]
             image[:, height:, :] = self.pad_value
             image[:, :, width:] = self.pad_value
         return images
+
+    def _statistics(self, device: torch.device) -> list[Tensor]:
+        """Means and deviations of both, (C, 1, 1) each; copied to a device once, not with every batch."""
+        if device not in self._on_device:
+            numbers = (self.student.mean, self.student.std, self.teacher.mean, self.teacher.std)
+            self._on_device[device] = [torch.tensor(values, device=device)[:, None, None] for values in numbers]
+        return self._on_device[device]

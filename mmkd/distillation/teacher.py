@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from mmengine.logging import print_log
-from mmengine.model import revert_sync_batchnorm
+from mmengine.model import BaseModel, revert_sync_batchnorm
 from torch import Tensor, nn
 
 from .early_exit import Tap, run_until_last_tap
@@ -80,6 +80,7 @@ class FrozenTeacher:
         self.normalize = normalize
         self.allow_random = allow_random
         self._model: nn.Module | None = None
+        self._device: torch.device | None = None
         self._bridge: tuple[nn.Module | None, NormalizationBridge | None] | None = None
 
     @classmethod
@@ -130,6 +131,7 @@ class FrozenTeacher:
         if self._model is None:
             with preserve_rng_state():
                 self._model = self._freeze(self._load())
+            device = device or self._device
         if device is not None:
             self.to(device)
         return self._model
@@ -177,8 +179,9 @@ class FrozenTeacher:
         return revert_sync_batchnorm(model).requires_grad_(False).eval()
 
     def to(self, device: torch.device | str) -> FrozenTeacher:
-        """Moves the network, if it is built."""
-        if self._model is not None and _device_of(self._model) not in (None, torch.device(device)):
+        """Moves the network; one that is not built yet, once it is."""
+        self._device = torch.device(device)
+        if self._model is not None and _device_of(self._model) not in (None, self._device):
             self._model.to(device)
         return self
 
@@ -208,7 +211,10 @@ class FrozenTeacher:
             images = inputs if bridge is None else bridge(inputs, data_samples)
 
             def forward() -> None:
-                model(images, data_samples, mode=mode)
+                if isinstance(model, BaseModel):
+                    model(images, data_samples, mode=mode)
+                else:
+                    model(images)
 
             if taps is None or not self.early_exit:
                 forward()

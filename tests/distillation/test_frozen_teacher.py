@@ -61,6 +61,12 @@ def test_synchronised_batch_norm_becomes_the_plain_one():
     assert not any(isinstance(m, nn.SyncBatchNorm) for m in FrozenTeacher(model).model.modules())
 
 
+def test_it_is_built_where_the_algorithm_has_moved_to():
+    teacher = built().to('meta')
+    assert not teacher.built
+    assert next(teacher.model.parameters()).is_meta
+
+
 def test_copies_share_the_network():
     teacher = built()
     assert copy.deepcopy(dict(teacher=teacher))['teacher'] is teacher

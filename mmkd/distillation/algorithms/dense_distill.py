@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from mmengine.logging import print_log
 from mmengine.model import BaseModel
 from mmengine.registry import DefaultScope
 from torch import Tensor, nn
@@ -174,6 +175,17 @@ class DenseDistill(SingleTeacherDistill):
         if self.dry_run_size is not None:
             check_losses(self, self.dry_run_size)
         self._prepared = True
+        print_log(f'Distillation: {self._summary(model)}', logger='current')
+
+    def _summary(self, teacher: nn.Module) -> str:
+        def millions(model: nn.Module) -> str:
+            return f'{type(model).__name__}, {sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters'
+
+        losses = ', '.join(f'distill.{name}' for name in self.distiller.loss_forward_mappings)
+        return (
+            f'student {millions(self.student)}; teacher {millions(teacher)}, {self.teacher.ckpt or "no checkpoint"}, '
+            f'{self.teacher.dtype or torch.float32}; {losses}'
+        )
 
     def _reads_modules_only(self) -> bool:
         return self.teacher_recorders.only_modules and not self.distiller.deliveries.deliveries

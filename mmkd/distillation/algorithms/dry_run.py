@@ -17,6 +17,7 @@ from ..early_exit import run_until_last_tap
 from ..isolation import evaluating, preserve_rng_state
 from ..short_form import Entry
 from ..teacher import FrozenTeacher
+from .dense_distiller import DenseDistiller
 from .recording import TapRecorders, read_record, tap_of, tensors_in
 
 import_mmrazor()
@@ -105,9 +106,9 @@ def check_losses(algorithm, size: Sequence[int]) -> None:
     try:
         with evaluating(student, distiller), preserve_rng_state(), torch.no_grad():
             _run_teacher(algorithm, image, samples)
-            student_ran = _run_student(algorithm, image, samples)
+            comparable = _run_student(algorithm, image, samples) and isinstance(distiller, DenseDistiller)
             for name, mapping in distiller.loss_forward_mappings.items():
-                if student_ran and all(_was_recorded(distiller, record) for record in mapping.values()):
+                if comparable and all(_was_recorded(distiller, record) for record in mapping.values()):
                     distiller.compute_loss(name)
     finally:
         algorithm.clear_records()
@@ -118,22 +119,21 @@ def _run_teacher(algorithm, image: Tensor, samples: list) -> None:
     teacher, recorders = algorithm.teacher, algorithm.teacher_recorders
     if teacher.mode == 'loss':
         return  # there are no targets for a made-up image
-    problem = None
     try:
         algorithm.run_teacher(image, samples)
     except Exception as error:
-        problem = f'it fails with {type(error).__name__}: {error}'
-        cause = error
-    else:
-        missed = [r.source for r in recorders.recorders.values() if not r.data_buffer]
-        if missed:
-            problem, cause = f'{missed[0]!r} is not reached', None
-    if problem is None:
+        raise ValueError(
+            f"teacher: in mode='tensor', on an image of {tuple(image.shape[-2:])}, it fails with "
+            f"{type(error).__name__}: {error}. Other choices: teacher.mode='loss', teacher.dtype, "
+            'dry_run=dict(size=(H, W))'
+        ) from error
+    missed = [recorder.source for recorder in recorders.recorders.values() if not recorder.data_buffer]
+    if not missed:
         return
-    message = f"in mode='tensor' the teacher does not give what is to be recorded: {problem}"
+    message = f"in mode='tensor' the teacher does not reach {missed[0]!r}"
     if teacher.mode == 'tensor':
-        raise ValueError(f'teacher.mode: {message}') from cause
-    print_log(f"{message}. It runs in mode='loss', which costs time.", logger='current', level=logging.WARNING)
+        raise ValueError(f'teacher.mode: {message}')
+    print_log(f"{message}. It runs in mode='loss', which takes longer.", logger='current', level=logging.WARNING)
     teacher.mode = 'loss'
     algorithm.clear_records()
 

@@ -250,6 +250,15 @@ def test_the_check_leaves_no_trace():
     assert all(parameter.grad is None for parameter in algorithm.parameters())
 
 
+def test_a_teacher_that_fails_is_found_before_training():
+    class Fails(ToyDetector):
+        def forward(self, *args, **kwargs):
+            raise RuntimeError('not implemented for BFloat16')
+
+    with pytest.raises(ValueError, match="teacher: in mode='tensor'.*not implemented for BFloat16.*teacher.dtype"):
+        build(mse(), teacher=Fails(4, 6)).init_weights()
+
+
 def test_the_check_can_be_left_out():
     build(mse(), dry_run=False).init_weights()
     with pytest.raises(ValueError, match='dry_run: .*was expected'):
@@ -274,7 +283,7 @@ def test_taps_reached_in_training_only_put_the_teacher_into_that_mode():
     algorithm.init_weights()
     assert algorithm.teacher.mode == 'loss'
     assert algorithm(batch(), mode='loss')['distill.loss_aux'] > 0
-    with pytest.raises(ValueError, match="teacher.mode: in mode='tensor' .*'auxiliary_head' is not reached"):
+    with pytest.raises(ValueError, match="teacher.mode: in mode='tensor' .* does not reach 'auxiliary_head'"):
         build(distill, teacher=dict(TEACHER, mode='tensor')).init_weights()
 
 
@@ -311,6 +320,31 @@ def test_what_functions_give_is_recorded_in_the_mode_of_training():
     assert algorithm.teacher.mode == 'loss'
     algorithm.run_teacher(batch())
     assert set(algorithm.teacher_recorders.recorders['x'].data_buffer[0]) == {'loss_cls'}
+
+
+def test_other_distillers_of_mmrazor_are_taken_as_they_are():
+    words = dict(
+        type='BYOTDistiller',
+        student_recorders=dict(x=dict(type='ModuleOutputs', source='bbox_head.conv_cls')),
+        teacher_recorders=dict(x=dict(type='ModuleOutputs', source='bbox_head.conv_cls')),
+        distill_losses=dict(loss_x=dict(type='L2Loss')),
+        loss_forward_mappings=dict(
+            loss_x=dict(
+                s_feature=dict(recorder='x', from_student=True), t_feature=dict(recorder='x', from_student=False)
+            )
+        ),
+    )
+    algorithm = build(distiller=words)
+    algorithm.init_weights()
+    assert algorithm(batch(), mode='loss')['distill.loss_x'] > 0
+    assert type(algorithm.distiller).__name__ == 'BYOTDistiller'
+
+
+def test_a_teacher_may_be_any_module():
+    distill = mse(taps=dict(student='neck', teacher='1'), levels=(0,))
+    algorithm = build(distill, teacher=nn.Sequential(nn.Conv2d(3, 6, 2, stride=2), nn.Identity(), nn.Linear(1, 1)))
+    algorithm.init_weights()
+    assert algorithm(batch(), mode='loss')['distill.loss_fpn'] > 0
 
 
 # ---- arguments -------------------------------------------------------------------------------------------------------
