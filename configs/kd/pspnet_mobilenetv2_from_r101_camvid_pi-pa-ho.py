@@ -1,0 +1,18 @@
+# As pspnet_mobilenetv2_from_r101_camvid_pi-pa.py, and holistic: a critic tells the student's logits from the teacher's.
+_base_ = './pspnet_mobilenetv2_from_r101_camvid_pi-pa.py'
+
+# critic, weights and its optimizer as in the released code and its run script; param_scheduler applies to both optimizers
+model = dict(
+    type='mmkd.AdversarialDistill',
+    holistic=dict(
+        discriminator=dict(type='mmkd.HolisticDiscriminator', preprocess='bn'),
+        taps='decode_head.conv_seg',
+        mode='wgan-gp',
+        loss_weight=0.1,
+        gradient_penalty=10.0,
+    ),
+)
+optim_wrapper = dict(
+    constructor='mmkd.DistillOptimWrapperConstructor',
+    discriminator=dict(optimizer=dict(type='SGD', lr=4e-4, momentum=0.9, weight_decay=5e-4)),
+)

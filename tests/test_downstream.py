@@ -1,0 +1,105 @@
+"""Configs outside of mmkd's own folders: the ten lines of the README, and the example project."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from pycocotools import mask as coco_mask
+
+import mmkd
+from mmkd.utils.preflight import check_train_config
+
+ROOT = Path(__file__).parents[1]
+NUCLEI = ROOT / 'tests/data/nuclei'
+TRAIN = Path(mmkd.__file__).parent / '.mim/tools/train.py'  # as `mim train mmkd` finds it
+# One step on a small image with a random teacher: whether it runs is what matters.
+SMALL = [
+    'train_cfg.max_iters=1',
+    'train_cfg.val_begin=1000',
+    'train_dataloader.batch_size=1',
+    'train_dataloader.num_workers=0',
+    'train_dataloader.persistent_workers=False',
+    'default_hooks.logger.interval=1',
+    'model.teacher.ckpt=None',
+    'model.teacher.allow_random=True',
+    'model.dry_run.size=(64,64)',
+    'model.student.backbone.init_cfg=None',
+]
+
+
+def train_a_step(config, cwd, *options, **environment):
+    command = [sys.executable, str(TRAIN), str(config), '--cfg-options', *SMALL, *options]
+    done = subprocess.run(command, cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    log = done.stdout + done.stderr
+    assert 'distill.loss_cls: ' in log and 'distill.loss_fpn: ' in log and 'student.loss_mask: ' in log
+    return log
+
+
+def with_polygons(annotations: dict) -> dict:
+    """The annotations with outlines in place of run-length codes, as most data sets have them."""
+    kept = []
+    for annotation in annotations['annotations']:
+        mask = np.ascontiguousarray(coco_mask.decode(annotation['segmentation']))
+        outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        polygons = [outline.flatten().astype(float).tolist() for outline in outlines if len(outline) >= 3]
+        if polygons:
+            kept.append({**annotation, 'segmentation': polygons})
+    return {**annotations, 'annotations': kept}
+
+
+@pytest.fixture
+def ten_lines(tmp_path):
+    """The config of configs/kd/README.md in a folder of its own, with polygon data where it looks for them."""
+    text = re.search(r'```python\n(.*?)```', (ROOT / 'configs/kd/README.md').read_text(), re.S)[1]
+    (tmp_path / 'my_config.py').write_text(text)
+    data = tmp_path / 'my_data'
+    data.mkdir()
+    for split in ('train', 'val'):
+        shutil.copytree(NUCLEI / split, data / split)
+        annotations = json.loads((NUCLEI / f'instances_{split}.json').read_text())
+        (data / f'{split}.json').write_text(json.dumps(with_polygons(annotations)))
+    return tmp_path / 'my_config.py'
+
+
+def test_the_ten_lines_are_about_ten_and_describe_a_run(ten_lines, monkeypatch):
+    assert len([line for line in ten_lines.read_text().splitlines() if line and line[0] != '#']) <= 12
+    monkeypatch.chdir(ten_lines.parent)
+    torch.save({}, 'my_teacher.pth')
+    cfg = Config.fromfile(ten_lines)
+    cfg.model.student.backbone.init_cfg = None
+    assert cfg.model.teacher.cfg_path == 'mmkd::centermask/centermask_v99_fpn_ms-3x_coco.py'
+    assert cfg.train_cfg.max_iters == 360000 and cfg.optim_wrapper.optimizer.lr == 0.01
+    check_train_config(cfg)
+
+
+@pytest.mark.slow
+def test_the_ten_lines_train(ten_lines):
+    smaller = [
+        "train_dataloader.dataset.pipeline.2.scales='[(96,96)]'",
+        "model.teacher.cfg_path='mmkd::centermask/centermask_v39_fpn_ms-3x_coco.py'",
+    ]
+    train_a_step(ten_lines, ten_lines.parent, *smaller)
+    run = ten_lines.parent / 'work_dirs/my_config'
+    student = torch.load(run / 'iter_1_student.pth', weights_only=False)['state_dict']
+    assert student['bbox_head.conv_cls.weight'].shape[0] == 1
+
+
+@pytest.mark.slow
+def test_the_example_project_trains_from_a_copy_of_it(tmp_path):
+    project = tmp_path / 'project'
+    shutil.copytree(ROOT / 'projects/nuclei_example', project)
+    smaller = ["train_dataloader.dataset.pipeline.2.scale='[(96,96),(96,96)]'"]
+    config = 'configs/centermask_v19_from_v39_nuclei.py'
+    train_a_step(config, project, *smaller, NUCLEI=str(NUCLEI))
+    run = project / 'work_dirs/centermask_v19_from_v39_nuclei'
+    assert (run / 'iter_1.pth').is_file() and (run / 'iter_1_student.pth').is_file()
