@@ -18,6 +18,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from mmkd.registry import MODELS
 
 FINAL_SIZE = 4
+MIN_SIZE = 16
 
 
 class SelfAttention(nn.Module):
@@ -44,7 +45,8 @@ class HolisticDiscriminator(BaseModule):
     """Scores score maps of a segmentation network.
 
     With an input of 65 x 65, the size the paper's 512 crops give, the maps shrink to 4 x 4 and the last convolution
-    sees all of it. At any other size the last map is average-pooled to 4 x 4 first, so that the same weights work.
+    sees all of it. At any other size the last map is average-pooled to 4 x 4 first, so that the same weights work. A side
+    below 16, which cannot be halved four times, is enlarged to 16 beforehand.
 
     Args:
         in_channels: Channels of the score map, that is, the number of classes.
@@ -82,17 +84,17 @@ class HolisticDiscriminator(BaseModule):
         """Returns one score an image, (N,).
 
         Args:
-            scores: Raw logits, (N, in_channels, H, W) with H and W at least 16.
+            scores: Raw logits, (N, in_channels, H, W).
             images: Network input, (N, image_channels, *, *); wanted if and only if the critic is conditional.
         """
-        if min(scores.shape[-2:]) < 16:
-            raise ValueError(f'the critic halves its input four times; got a map of {tuple(scores.shape[-2:])}')
         if self.conditional != (images is not None):
             given = 'not given' if images is None else 'given'
             raise ValueError(f'discriminator.conditional is {self.conditional}, but images were {given}')
         x = self._preprocess(scores)
         if images is not None:
             x = torch.cat([F.interpolate(images, x.shape[-2:], mode='bilinear', align_corners=True), x], dim=1)
+        if min(x.shape[-2:]) < MIN_SIZE:
+            x = F.interpolate(x, [max(size, MIN_SIZE) for size in x.shape[-2:]], mode='bilinear', align_corners=False)
         x = self.attn1(self.l3(self.l2(self.l1(x))))
         x = self.attn2(self.l4(x))
         if x.shape[-2:] != (FINAL_SIZE, FINAL_SIZE):
