@@ -192,7 +192,9 @@ def safe_globals():
     import torch
 
     if hasattr(torch.serialization, 'safe_globals'):
-        return torch.serialization.safe_globals(_allowed_globals())
+        # leaving the context removes what it was given, also if that had been allowed for good before
+        present = torch.serialization.get_safe_globals()
+        return torch.serialization.safe_globals([entry for entry in _allowed_globals() if entry not in present])
     return nullcontext()  # PyTorch before 2.5 has no allow-list: files with such objects are refused
 
 
@@ -260,10 +262,24 @@ class _ImportHooks(importlib.abc.MetaPathFinder):
             spec = None if finder is self else finder.find_spec(fullname, path, target)
             if spec is not None:
                 if spec.loader is not None:
-                    execute = spec.loader.exec_module
-                    spec.loader.exec_module = lambda module, run=execute: wrapper(module, lambda: run(module))
+                    spec.loader = _WrappingLoader(spec.loader, wrapper)
                 return spec
         return None
+
+
+class _WrappingLoader(importlib.abc.Loader):
+    """Loads a module through its own loader, and has its execution wrapped."""
+
+    def __init__(self, loader: importlib.abc.Loader, wrapper: Callable):
+        self.loader = loader
+        self.wrapper = wrapper
+
+    def create_module(self, spec):
+        return self.loader.create_module(spec)
+
+    def exec_module(self, module):
+        module.__spec__.loader = module.__loader__ = self.loader  # as if nobody had been in between
+        self.wrapper(module, lambda: self.loader.exec_module(module))
 
 
 _hooks = _ImportHooks()

@@ -250,17 +250,21 @@ def test_getattr_is_not_on_the_allow_list():
 # --------------------------------------------------------------------------------------------------------- import hooks
 
 
-def test_import_hook_wraps_a_module_once_and_keeps_its_order(tmp_path, monkeypatch):
-    (tmp_path / 'module_of_the_test.py').write_text('events = []\nevents.append("executed")\n')
+def test_import_hook_wraps_one_module_once_and_leaves_its_loader_alone(tmp_path, monkeypatch):
+    # pytest loads files of this name through a loader that all of them share.
+    for name in ('hooked_test', 'other_test'):
+        (tmp_path / f'{name}.py').write_text('events = ["executed"]\n')
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(compat._hooks.wrappers, 'module_of_the_test', raising=False)
-    compat._after_import('module_of_the_test', lambda module: module.events.append('mended'))
+    compat._after_import('hooked_test', lambda module: module.events.append('mended'))
     try:
-        import module_of_the_test
+        import hooked_test
+        import other_test
     finally:
-        compat._hooks.wrappers.pop('module_of_the_test')
-    assert module_of_the_test.events == ['executed', 'mended']
-    compat._after_import('module_of_the_test', lambda module: module.events.append('mended at once'))
-    assert module_of_the_test.events[-1] == 'mended at once'
+        compat._hooks.wrappers.pop('hooked_test')
+    assert hooked_test.events == ['executed', 'mended']
+    assert other_test.events == ['executed']
+    assert type(hooked_test.__spec__.loader) is type(hooked_test.__loader__) is type(other_test.__loader__)
+    compat._after_import('hooked_test', lambda module: module.events.append('mended at once'))
+    assert hooked_test.events[-1] == 'mended at once'
     assert sum(finder is compat._hooks for finder in sys.meta_path) == 1
-    sys.modules.pop('module_of_the_test')
+    del sys.modules['hooked_test'], sys.modules['other_test']

@@ -1,0 +1,27 @@
+"""What holds for every test."""
+
+import sys
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def runs_are_forgotten():
+    """Restores mmengine's process-wide default scope, message hubs, loggers and visualizers after each test.
+
+    A run leaves them behind, and the default scope decides which library a name in a config is looked up in: without
+    this a test would depend on those before it.
+    """
+    before = {kind: dict(kind._instance_dict) for kind in _managed_kinds()}
+    yield
+    for kind in _managed_kinds():
+        kind._instance_dict.clear()
+        kind._instance_dict.update(before.get(kind, {}))
+
+
+def _managed_kinds():
+    manager = sys.modules.get('mmengine.utils.manager')
+    kinds = [manager.ManagerMixin] if manager else []
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+    return kinds
