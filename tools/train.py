@@ -38,6 +38,7 @@ def main() -> None:
     with cli.leaves_nothing_behind(cfg.work_dir), cli.user_errors('building the run', cfg):
         runner = launch.build_runner(cfg)
         launch.prepare_model(runner)
+        launch.check_checkpoint(runner)
     runner.train()
     launch.finish()
 

@@ -8,9 +8,11 @@ import torch
 from mmengine.config import Config
 from mmengine.model import is_model_wrapper
 
+from .checkpoint import check_state_dict_fits, load_checkpoint_file, state_dict_of
 from .cli import UserError
+from .student import STUDENT_PREFIX
 
-__all__ = ['build_runner', 'finish', 'prepare_launch', 'prepare_model']
+__all__ = ['build_runner', 'check_checkpoint', 'finish', 'prepare_launch', 'prepare_model']
 
 
 def prepare_launch(cfg: Config) -> None:
@@ -55,6 +57,34 @@ def prepare_model(runner) -> None:
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     if hasattr(model, 'prepare'):
         model.prepare()
+
+
+def check_checkpoint(runner) -> None:
+    """Looks into the file of ``load_from`` or ``--resume`` for what the model needs. mmengine only warns.
+
+    Raises:
+        ValueError: A run is to be resumed from a file that does not fit or is no state of a run; or a training is to
+            start from a file that has not one of the model's parameters.
+    """
+    if not runner._load_from or '://' in runner._load_from:
+        return
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    checkpoint = load_checkpoint_file(runner._load_from)
+    state_dict = state_dict_of(checkpoint)
+    if runner._resume:
+        if 'optimizer' not in checkpoint or 'meta' not in checkpoint:
+            raise ValueError(
+                f'--resume: {runner._load_from} has weights only; resume from the full checkpoint'
+            )
+        check_state_dict_fits(model, state_dict, name=f'--resume: {runner._load_from}')
+        return
+    wanted = {key.removeprefix(STUDENT_PREFIX): value.shape for key, value in model.state_dict().items()}
+    fitting = [key for key, value in state_dict.items() if wanted.get(key.removeprefix(STUDENT_PREFIX)) == value.shape]
+    if not fitting:
+        raise ValueError(
+            f'load_from: none of the {len(wanted)} parameters of the model is in {runner._load_from}, whose first is '
+            f'{next(iter(state_dict), None)!r}'
+        )
 
 
 def finish() -> None:

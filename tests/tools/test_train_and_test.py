@@ -111,6 +111,26 @@ def test_a_mistake_is_one_line_and_leaves_nothing(tool, tiny, tmp_path, args, me
     assert list(tmp_path.iterdir()) == []
 
 
+def test_starting_from_a_file_of_another_network_is_refused(tool, tiny, tmp_path):
+    torch.save(dict(state_dict={'stem.weight': torch.zeros(1)}), tmp_path / 'other.pth')
+    done = tool('train', tiny, '--work-dir', 'run', '--cfg-options', 'load_from=other.pth')
+    assert done.code == 2 and "first is 'stem.weight'" in done.err
+    assert not (tmp_path / 'run').exists()
+
+
+def test_resuming_from_weights_alone_is_refused(tool, tiny, trained, tmp_path):
+    checkpoint = torch.load(trained / 'iter_2.pth', weights_only=False)
+    torch.save(dict(state_dict=checkpoint['state_dict'], meta=checkpoint['meta']), tmp_path / 'weights.pth')
+    done = tool('train', tiny, '--resume', 'weights.pth')
+    assert done.code == 2 and 'weights.pth has weights only' in done.err
+
+
+def test_resuming_another_model_is_refused_by_key(tool, tiny, trained):
+    options = ['model.bbox_head.feat_channels=16']
+    done = tool('train', tiny, '--resume', trained / 'iter_2.pth', '--cfg-options', *options)
+    assert done.code == 2 and "'bbox_head.cls_convs.0.conv.weight'" in done.err
+
+
 def test_amp_on_a_cpu_is_refused(tool, tiny, monkeypatch):
     monkeypatch.setattr('mmengine.device.get_device', lambda: 'cpu')
     done = tool('train', tiny, '--amp')
