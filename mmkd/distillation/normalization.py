@@ -33,14 +33,16 @@ class Normalization:
 
     @classmethod
     def of(cls, preprocessor: nn.Module | None) -> Normalization | None:
-        """Reads it from an ``ImgDataPreprocessor`` or a subclass; None where the preprocessor does not touch pixels."""
-        if not hasattr(preprocessor, '_channel_conversion'):
+        """Reads it from mmengine's, mmdet's or mmseg's; None where the preprocessor does not touch pixels."""
+        # mmseg 1.2's is no ImgDataPreprocessor and has names of its own
+        swaps_channels = getattr(preprocessor, '_channel_conversion', getattr(preprocessor, 'channel_conversion', None))
+        if swaps_channels is None:
             return None
         numbers = {}
         if getattr(preprocessor, '_enable_normalize', False):
             numbers = {name: tuple(getattr(preprocessor, name).flatten().tolist()) for name in ('mean', 'std')}
-        pad_value = float(getattr(preprocessor, 'pad_value', 0) or 0)
-        return cls(swaps_channels=bool(preprocessor._channel_conversion), pad_value=pad_value, **numbers)
+        pad_value = float(getattr(preprocessor, 'pad_value', getattr(preprocessor, 'pad_val', 0)) or 0)
+        return cls(swaps_channels=bool(swaps_channels), pad_value=pad_value, **numbers)
 
 
 class NormalizationBridge:

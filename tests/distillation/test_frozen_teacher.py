@@ -141,6 +141,22 @@ def test_code_in_a_checkpoint_is_not_run(tmp_path):
     assert not ran.exists()
 
 
+def test_loading_takes_nothing_from_what_the_run_may_load(tmp_path):
+    """With mmengine 0.10.7 that is allowed for good, since it could not resume otherwise."""
+    from mmkd.compat import _allowed_globals
+
+    path = save(tmp_path, build_network(TOY).state_dict())
+    before = torch.serialization.get_safe_globals()
+    torch.serialization.add_safe_globals(_allowed_globals())
+    try:
+        allowed = set(torch.serialization.get_safe_globals())
+        FrozenTeacher.from_config(dict(TOY, ckpt=path)).build()
+        assert set(torch.serialization.get_safe_globals()) == allowed
+    finally:
+        torch.serialization.clear_safe_globals()
+        torch.serialization.add_safe_globals(before)
+
+
 def test_mmrazors_key_for_the_checkpoint_is_understood(tmp_path):
     path = save(tmp_path, build_network(TOY).state_dict())
     assert FrozenTeacher.from_config(TOY, path).ckpt == path

@@ -108,7 +108,7 @@ def test_an_interrupted_write_leaves_the_file_that_was_there(teacher, monkeypatc
 
 def test_the_hook_is_in_the_base_of_distillation_configs():
     base = Config.fromfile(Path(__file__).parents[2] / 'configs' / '_base_' / 'distill.py')
-    assert [hook.type for hook in base.custom_hooks] == [f'mmkd.{StudentCheckpointHook.__name__}']
+    assert f'mmkd.{StudentCheckpointHook.__name__}' in [hook.type for hook in base.custom_hooks]
 
 
 def test_loading_the_student_imports_no_distillation(teacher):
