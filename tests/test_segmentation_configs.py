@@ -62,7 +62,13 @@ def reduced(name, work_dir):
     """The config with crops of 48 x 64, narrow ResNets, two iterations and one process."""
     cfg = Config.fromfile(FOLDER / name)
     cfg.work_dir = str(work_dir)
-    cfg.model.data_preprocessor.size = SIZE
+    shrink_network(cfg.model)
+    shrink_run(cfg)
+    return cfg
+
+
+def shrink_run(cfg):
+    """Crops of 48 x 64, two iterations, one process."""
     for key in ('train', 'val', 'test'):
         loader = cfg[f'{key}_dataloader']
         loader.update(num_workers=0, persistent_workers=False, pin_memory=False)
@@ -72,18 +78,22 @@ def reduced(name, work_dir):
             elif step.type == 'RandomCrop':
                 step.crop_size = SIZE
     cfg.train_dataloader.batch_size = 2
-    backbone = cfg.model.backbone
+    cfg.train_cfg.update(max_iters=2, val_interval=2)
+    cfg.default_hooks.checkpoint.interval = 1
+    cfg.randomness = dict(seed=0)
+
+
+def shrink_network(network):
+    """Random weights, and narrow ResNets."""
+    network.data_preprocessor.size = SIZE
+    backbone = network.backbone
     if 'init_cfg' in backbone:
         backbone.init_cfg = None
     if 'depth' in backbone:
         expansion = 4 if backbone.depth > 34 else 1
         backbone.update(base_channels=4, stem_channels=8)
-        cfg.model.decode_head.update(in_channels=32 * expansion, channels=8)
-        cfg.model.auxiliary_head.update(in_channels=16 * expansion, channels=8)
-    cfg.train_cfg.update(max_iters=2, val_interval=2)
-    cfg.default_hooks.checkpoint.interval = 1
-    cfg.randomness = dict(seed=0)
-    return cfg
+        network.decode_head.update(in_channels=32 * expansion, channels=8)
+        network.auxiliary_head.update(in_channels=16 * expansion, channels=8)
 
 
 @pytest.mark.parametrize('name', [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in NAMES])

@@ -45,8 +45,8 @@ class HolisticDiscriminator(BaseModule):
     """Scores score maps of a segmentation network.
 
     With an input of 65 x 65, the size the paper's 512 crops give, the maps shrink to 4 x 4 and the last convolution
-    sees all of it. At any other size the last map is average-pooled to 4 x 4 first, so that the same weights work. A side
-    below 16, which cannot be halved four times, is enlarged to 16 beforehand.
+    sees all of it. At any other size the last map is average-pooled to 4 x 4 first, so that the same weights work.
+    A side below 16, which cannot be halved four times, is enlarged to 16 beforehand.
 
     Args:
         in_channels: Channels of the score map, that is, the number of classes.
