@@ -164,6 +164,8 @@ class DenseDistill(SingleTeacherDistill):
         device = next(self.student.parameters()).device
         model = self.teacher.build(device)
         self.teacher_recorders.initialize(model)
+        if isinstance(self._not_inferred, ValueError):  # a tap or a level that does not exist
+            raise ValueError(str(self._not_inferred)) from self._not_inferred
         if self._not_inferred is not None:
             raise ValueError(
                 'distill: the numbers of channels of the connectors were not found by running both networks: '

@@ -76,13 +76,14 @@ def _channels_of(entries: Sequence[Entry], side: str, model: nn.Module, size: Se
     image, samples = dummy_batch(size, next(model.parameters()).device)
     with evaluating(model), preserve_rng_state(), torch.no_grad(), recorders.attached(model, learn=False):
         run_until_last_tap(model, taps, lambda: model(image, samples, mode='tensor'))
-    return {
-        entry.name: [
-            tensor.size(1)
-            for tensor in tensors_in(read_record(manager.get_recorder(entry.name), side, **entry.record(side)))
-        ]
-        for entry in entries
-    }
+    channels = {}
+    for entry in entries:
+        try:
+            record = read_record(manager.get_recorder(entry.name), side, **entry.record(side))
+        except ValueError as error:
+            raise ValueError(f'distill.{entry.name}: {error}') from error
+        channels[entry.name] = [tensor.size(1) for tensor in tensors_in(record)]
+    return channels
 
 
 # ---- losses ----------------------------------------------------------------------------------------------------------

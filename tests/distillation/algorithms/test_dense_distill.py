@@ -212,6 +212,10 @@ class Broken(ToyDetector):
     [
         (mse(taps=dict(student='neck', teacher='nek')), "teacher has no module 'nek'; did you mean 'neck'"),
         (mse(levels=(0, 7)), r"distill.fpn: tap 'neck' of the student has the levels \[0, 1, 2\], but \[0, 7\]"),
+        (
+            mse(levels=(0, 7), connector='conv1x1'),
+            r"^distill.fpn: tap 'neck' of the student has the levels \[0, 1, 2\], but \[0, 7\]",
+        ),
         (mse(), r'distill.fpn: .*preds_S \(1, 6, 16, 16\), .*; preds_T \(1, 10, 16, 16\), '),
         (
             mse(taps='bbox_head.conv_cls', levels=dict(student=(0, 1), teacher=(0,))),
