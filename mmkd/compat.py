@@ -192,7 +192,7 @@ def safe_globals():
     import torch
 
     if hasattr(torch.serialization, 'safe_globals'):
-        # leaving the context removes what it was given, also if that had been allowed for good before
+        # Leaving the context removes what it was given, also if that had been allowed for good before.
         present = torch.serialization.get_safe_globals()
         return torch.serialization.safe_globals([entry for entry in _allowed_globals() if entry not in present])
     return nullcontext()  # PyTorch before 2.5 has no allow-list: files with such objects are refused

@@ -234,11 +234,20 @@ def test_checkpoints_of_mmengine_load_where_it_has_no_allow_list_of_its_own(tmp_
         torch.serialization.add_safe_globals(allowed)
 
 
-def test_allow_list_is_gone_after_the_context():
-    before = set(torch.serialization.get_safe_globals())
-    with compat.safe_globals():
-        assert set(torch.serialization.get_safe_globals()) >= set(compat._allowed_globals())
-    assert set(torch.serialization.get_safe_globals()) == before - set(compat._allowed_globals())
+@pytest.mark.parametrize('allowed_before', [False, True])
+def test_allow_list_after_the_context_is_the_one_before(allowed_before):
+    before = torch.serialization.get_safe_globals()
+    torch.serialization.clear_safe_globals()
+    if allowed_before:  # for good, as on the openmmlab line
+        torch.serialization.add_safe_globals(compat._allowed_globals())
+    try:
+        with compat.safe_globals():
+            assert set(torch.serialization.get_safe_globals()) == set(compat._allowed_globals())
+        expected = set(compat._allowed_globals()) if allowed_before else set()
+        assert set(torch.serialization.get_safe_globals()) == expected
+    finally:
+        torch.serialization.clear_safe_globals()
+        torch.serialization.add_safe_globals(before)
 
 
 def test_getattr_is_not_on_the_allow_list():
