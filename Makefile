@@ -31,6 +31,9 @@ else
 ENV_PYTHON := $(VENV)/bin/python
 ENV_DIR := $(VENV)
 endif
+# Two processes of one thread each; the tests of a file stay together, since they share what is slow to make.
+JOBS ?= 2
+PYTEST = OMP_NUM_THREADS=1 $(ENV_PYTHON) -m pytest -n $(JOBS) --dist loadfile
 # One stamp a checkout: in an environment shared by two of them, the editable install is of the last.
 STAMP := $(ENV_DIR)/.mmkd-ready$(subst /,-,$(CURDIR))
 
@@ -39,7 +42,7 @@ STAMP := $(ENV_DIR)/.mmkd-ready$(subst /,-,$(CURDIR))
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
-	@echo 'Variables: PYTHON=, LINE=onedl|openmmlab, VENV=, TORCH=, ARGS= (given on to pytest or the demo)'
+	@echo 'Variables: PYTHON=, LINE=onedl|openmmlab, VENV=, TORCH=, JOBS=, ARGS= (given on to pytest or the demo)'
 
 setup: $(STAMP)  ## set up the environment and nothing more
 
@@ -47,10 +50,10 @@ demo: $(STAMP)  ## train, distil, evaluate and draw on real images; see work_dir
 	$(ENV_PYTHON) tools/demo.py $(ARGS)
 
 test: $(STAMP)  ## run the whole test suite
-	$(ENV_PYTHON) -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 
 test-quick: $(STAMP)  ## run the tests that take less than three minutes together
-	$(ENV_PYTHON) -m pytest -m 'not slow' $(ARGS)
+	$(PYTEST) -m 'not slow' $(ARGS)
 
 test-openmmlab:  ## run the whole test suite on the original OpenMMLab line
 	@$(MAKE) --no-print-directory test LINE=openmmlab

@@ -129,7 +129,7 @@ if __name__ == '__main__':
         extras_require=dict(
             onedl=requirements('requirements.txt'),
             openmmlab=requirements('requirements-openmmlab.txt'),
-            dev=['pytest>=8', 'ruff==0.17.*'],
+            dev=['pytest>=8', 'pytest-xdist', 'ruff==0.17.*'],
         ),
         cmdclass=dict(build_py=BuildWithMim, editable_wheel=EditableWheelForMim, egg_info=EggInfoForMim),
         include_package_data=False,

@@ -25,3 +25,16 @@ def _managed_kinds():
     for kind in kinds:
         kinds += kind.__subclasses__()
     return kinds
+
+
+@pytest.fixture(autouse=True)
+def config_dumps_are_not_formatted(monkeypatch):
+    """mmengine writes the config into each checkpoint and log, and yapf takes seconds to format one."""
+    if 'mmengine.config.config' not in sys.modules:
+        return
+
+    def unformatted(text, *args, **kwargs):
+        return text, True
+
+    monkeypatch.setattr('yapf.yapflib.yapf_api.FormatCode', unformatted)
+    monkeypatch.setattr('mmengine.config.config.FormatCode', unformatted, raising=False)

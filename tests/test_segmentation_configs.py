@@ -30,17 +30,6 @@ def write(path, array):
 
 
 @pytest.fixture
-def fast_dump(monkeypatch):
-    """mmengine writes the formatted config into each checkpoint, and formatting takes more than a second."""
-
-    def unformatted(text, *args, **kwargs):
-        return text, True
-
-    monkeypatch.setattr('yapf.yapflib.yapf_api.FormatCode', unformatted)
-    monkeypatch.setattr('mmengine.config.config.FormatCode', unformatted, raising=False)
-
-
-@pytest.fixture
 def roots(tmp_path, monkeypatch):
     """Two images a split of both data sets, where the environment variables of the configs point."""
     rng = np.random.default_rng(0)
@@ -97,7 +86,7 @@ def shrink_network(network):
 
 
 @pytest.mark.parametrize('name', [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in NAMES])
-def test_config_trains_evaluates_and_resumes(name, roots, fast_dump):
+def test_config_trains_evaluates_and_resumes(name, roots):
     runner = Runner.from_cfg(reduced(name, roots / 'run'))
     runner.train()
     assert runner.iter == 2
@@ -182,7 +171,7 @@ def test_size_of_the_logits(name, size, logits):
     assert tuple(out.shape[1:]) == logits
 
 
-def test_predictions_for_the_test_server_are_written_as_documented(roots, fast_dump):
+def test_predictions_for_the_test_server_are_written_as_documented(roots):
     pytest.importorskip('cityscapesscripts')
     readme = (FOLDER / 'pspnet' / 'README.md').read_text()
     (roots / 'config.py').write_text(re.search(r'```python\n(.*?)```', readme, re.S)[1])

@@ -8,7 +8,7 @@ import yaml
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
-from test_segmentation_configs import FOLDER, SIZE, fast_dump, roots, shrink_network, shrink_run  # noqa: F401
+from test_segmentation_configs import FOLDER, SIZE, roots, shrink_network, shrink_run  # noqa: F401
 
 from mmkd.distillation.losses import pixel_wise_loss
 from mmkd.distillation.losses.pair_wise import _pool_nodes
@@ -37,7 +37,7 @@ def reduced(name, work_dir):
 
 @pytest.mark.slow
 @pytest.mark.parametrize('name', NAMES)
-def test_config_trains_evaluates_and_resumes(name, roots, fast_dump):  # noqa: F811
+def test_config_trains_evaluates_and_resumes(name, roots):  # noqa: F811
     runner = Runner.from_cfg(reduced(name, roots / 'run'))
     runner.train()
     logged = {key.removeprefix('train/') for key in runner.message_hub.log_scalars if key.startswith('train/')}
