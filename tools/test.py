@@ -13,9 +13,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('checkpoint', help='a full checkpoint or a student-only file; both fit either config')
     parser.add_argument('--out', help='write the predictions to this .pkl file')
     parser.add_argument('--show', action='store_true', help='show the predictions in a window')
-    parser.add_argument(
-        '--show-dir', help='draw the predictions here; relative to the dated folder of the run'
-    )
+    parser.add_argument('--show-dir', help='draw the predictions here; relative to the dated folder of the run')
     parser.add_argument('--wait-time', type=float, default=2, help='seconds between the windows of --show')
     parser.add_argument('--tta', action='store_true', help='test-time augmentation (boxes only)')
     add_common_arguments(parser)

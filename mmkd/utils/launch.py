@@ -73,9 +73,7 @@ def check_checkpoint(runner) -> None:
     state_dict = state_dict_of(checkpoint)
     if runner._resume:
         if 'optimizer' not in checkpoint or 'meta' not in checkpoint:
-            raise ValueError(
-                f'--resume: {runner._load_from} has weights only; resume from the full checkpoint'
-            )
+            raise ValueError(f'--resume: {runner._load_from} has weights only; resume from the full checkpoint')
         check_state_dict_fits(model, state_dict, name=f'--resume: {runner._load_from}')
         return
     wanted = {key.removeprefix(STUDENT_PREFIX): value.shape for key, value in model.state_dict().items()}
