@@ -1,30 +1,20 @@
-# The teacher of the demo: VoVNetV2-39 up to its stage 4, with the narrow heads of the Lite models.
-_base_ = ['../_base_/models/centermask-lite_fpn.py', '../_base_/det_runtime.py', './nuclei.py']
+# The teacher of the demo: VoVNetV2-39 up to its stage 4, the heads of the Lite models, trained longer than the student.
+_base_ = './centermask-lite_v19-slim_nuclei.py'
 
-num_classes = 1
-# Nuclei are small: the pyramid begins at stride 4, not 8, and most of them are found on its first level.
-strides = [4, 8, 16, 32, 64]
-# No ImageNet weights: in contrast to the COCO configs batch norm has to learn, and there is a norm wherever it helps.
-head_norm = dict(type='GN', num_groups=32, requires_grad=True)
+channels = 128
+max_iters = 180
 model = dict(
-    data_preprocessor=dict(std=[58.0, 57.0, 57.0]),
-    backbone=dict(
-        arch='V-39-eSE', out_indices=(0, 1, 2), norm_cfg=dict(type='BN', requires_grad=True), norm_eval=False
-    ),
-    neck=dict(in_channels=[256, 512, 768], norm_cfg=head_norm),
-    bbox_head=dict(
-        num_classes=num_classes,
-        strides=strides,
-        regress_ranges=((-1, 32), (32, 64), (64, 128), (128, 256), (256, 1e8)),
-    ),
+    backbone=dict(arch='V-39-eSE'),
+    neck=dict(in_channels=[256, 512, 768], out_channels=channels),
+    bbox_head=dict(in_channels=channels, feat_channels=channels),
     roi_head=dict(
-        mask_roi_extractor=dict(featmap_strides=strides[:3]),
-        mask_head=dict(num_classes=num_classes, norm_cfg=head_norm),
-        mask_iou_head=dict(num_classes=num_classes, fc_out_channels=256),
+        mask_roi_extractor=dict(out_channels=channels),
+        mask_head=dict(in_channels=channels, conv_out_channels=channels),
+        mask_iou_head=dict(in_channels=channels, conv_out_channels=channels),
     ),
-    # Up to 12 masks an image are learned from at a step, which is what two CPU cores can do.
-    train_cfg=dict(rcnn=dict(sampler=dict(num=12, pos_fraction=1.0))),
-    test_cfg=dict(bbox=dict(max_per_img=100)),
 )
-default_hooks = dict(checkpoint=dict(interval=50, max_keep_ckpts=1), logger=dict(interval=10))
-log_processor = dict(window_size=10)
+train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=20),
+    dict(type='CosineAnnealingLR', by_epoch=False, begin=20, end=max_iters, T_max=max_iters - 20, eta_min=1e-5),
+]

@@ -1,10 +1,12 @@
 # Sixty real microscopy images that come with the repository, and a schedule of minutes on a CPU.
 # At most 45 nuclei an image, many of them small: see tests/data/nuclei/NOTICE.
+_base_ = '../_base_/det_runtime.py'
+
 dataset_type = 'CocoDataset'
 data_root = '{{ fileDirname }}/../../tests/data/nuclei/'
 metainfo = dict(classes=('nucleus',))
 crop_size = (128, 128)
-max_iters = 250
+max_iters = 100
 
 # Training sees crops at the images' own scale, testing whole images.
 train_pipeline = [
@@ -74,3 +76,5 @@ param_scheduler = [
 ]
 auto_scale_lr = dict(enable=False, base_batch_size=4)
 randomness = dict(seed=0)
+default_hooks = dict(checkpoint=dict(interval=50, max_keep_ckpts=1), logger=dict(interval=10))
+log_processor = dict(window_size=10)

@@ -192,8 +192,8 @@ def _index(rows: list[Row], results: list[Result], number: int) -> str:
 {markdown_table(results)}
 AP in percent over IoU 0.50:0.95 (AP50: at 0.50) on the test images; up to 100 detections an image count, and no image
 has more objects than that. Time: median over the test images, from the loaded image to its masks, on this machine.
-Student and student + KD have the same network, schedule, data order and seed; the second also learns from the teacher.
-One seed and few images: differences of a point or two are chance.
+Student and student + KD have the same network, schedule, data order and seed; the second also learns from the teacher,
+which was trained for longer. One seed and few images: differences of a point or two are chance.
 
 pictures/     ground truth, teacher, student, student + KD, side by side, for every test image
 curves.png    task losses of the three runs, distillation losses of the last

@@ -90,7 +90,7 @@ def _draw(axis, steps, values, label: str) -> None:
     axis.plot(steps, _smooth(values), color=line.get_color(), label=label)
 
 
-def _smooth(values, weight: float = 0.8) -> np.ndarray:
+def _smooth(values, weight: float = 0.6) -> np.ndarray:
     """Exponential moving average with the bias of its start taken out."""
     smoothed, average, total = [], 0.0, 0.0
     for value in values:
