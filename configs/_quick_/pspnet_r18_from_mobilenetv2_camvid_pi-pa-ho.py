@@ -1,0 +1,17 @@
+# As pspnet_r18_from_mobilenetv2_camvid_pi-pa.py, and holistic: a critic tells the student's logits from the teacher's.
+_base_ = './pspnet_r18_from_mobilenetv2_camvid_pi-pa.py'
+
+model = dict(
+    type='mmkd.AdversarialDistill',
+    holistic=dict(
+        discriminator=dict(type='mmkd.HolisticDiscriminator', preprocess='bn'),
+        taps='decode_head.conv_seg',
+        mode='wgan-gp',
+        loss_weight=0.1,
+        gradient_penalty=10.0,
+    ),
+)
+optim_wrapper = dict(
+    constructor='mmkd.DistillOptimWrapperConstructor',
+    discriminator=dict(optimizer=dict(type='SGD', lr=4e-4, momentum=0.9, weight_decay=5e-4)),
+)
