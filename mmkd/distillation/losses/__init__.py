@@ -6,11 +6,13 @@ from .feature_mse import FeatureMSELoss, feature_mse_loss
 from .holistic import adversarial_critic_loss, adversarial_student_loss, gradient_penalty
 from .pair_wise import PairWiseLoss, pair_wise_loss
 from .pixel_wise import PixelWiseLoss, pixel_wise_loss
+from .pkd import PKDLoss, pkd_loss
 
 __all__ = [
     'ChannelWiseDivergence',
     'DistillationLoss',
     'FeatureMSELoss',
+    'PKDLoss',
     'PairWiseLoss',
     'PixelWiseLoss',
     'adversarial_critic_loss',
@@ -20,4 +22,5 @@ __all__ = [
     'gradient_penalty',
     'pair_wise_loss',
     'pixel_wise_loss',
+    'pkd_loss',
 ]

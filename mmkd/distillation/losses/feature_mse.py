@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from mmkd.registry import MODELS
 
 from .base import DistillationLoss, Levels
-from .functional import ALIGN, align_size, check_batch, check_choice, distillation_loss, unit_vectors
+from .functional import (
+    ALIGN,
+    align_size,
+    check_batch,
+    check_choice,
+    distillation_loss,
+    standardize_channels,
+    unit_vectors,
+)
 
 NORMALIZE = ('none', 'pixel', 'channel')
 
@@ -54,20 +61,8 @@ def feature_mse_loss(
     if normalize == 'pixel':
         student, teacher = unit_vectors(student), unit_vectors(teacher)
     elif normalize == 'channel':
-        student, teacher = _standardize(student), _standardize(teacher)
+        student, teacher = standardize_channels(student), standardize_channels(teacher)
     return F.mse_loss(student, teacher)
-
-
-def _standardize(x: Tensor, eps: float = 1e-6) -> Tensor:
-    """Mean 0, (unbiased) standard deviation 1 of each channel of (N, C, *)."""
-    dims = [0, *range(2, x.dim())]
-    centred = x - x.mean(dims, keepdim=True)
-    count = max(x.numel() // x.shape[1] - 1, 1)
-    variance = centred.square().sum(dims, keepdim=True) / count
-    # the gradient of sqrt at 0 would make that of a constant channel NaN
-    positive = variance > 0
-    std = torch.where(positive, torch.where(positive, variance, 1.0).sqrt(), 0.0)
-    return centred / (std + eps)
 
 
 def _check_options(normalize, align):

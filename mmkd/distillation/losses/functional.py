@@ -100,6 +100,22 @@ def safe_norm(x: Tensor, dim: int, keepdim: bool = False) -> Tensor:
     return torch.where(positive, torch.where(positive, square, 1.0).sqrt(), 0.0)
 
 
+def standardize_channels(x: Tensor, eps: float = 1e-6) -> Tensor:
+    """Mean 0, (unbiased) standard deviation 1 of each channel of (N, C, *), over batch and positions.
+
+    A constant channel becomes 0 and gets no gradient.
+    """
+    dims = [0, *range(2, x.dim())]
+    mean = x.mean(dims, keepdim=True)
+    centred = x - mean
+    count = max(x.numel() // x.shape[1] - 1, 1)
+    variance = centred.square().sum(dims, keepdim=True) / count
+    # of a constant channel only the mean's rounding is left, which 1 / std would blow up, in the gradient above all
+    varies = variance > (eps * mean).square()
+    std = torch.where(varies, variance, 1.0).sqrt()
+    return centred * torch.where(varies, 1 / (std + eps), 0.0)
+
+
 def unit_vectors(x: Tensor, eps: float = 1e-8, detach_norm: bool = False) -> Tensor:
     """Divides each vector ``x[n, :, ...]`` by its norm plus ``eps``. A zero vector stays zero and gets no gradient.
 

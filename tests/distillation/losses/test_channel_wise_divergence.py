@@ -74,6 +74,19 @@ class TestChannelWiseDivergence(LossTester):
         loss = channel_wise_divergence(student, teacher, align='teacher', align_corners=align_corners)
         torch.testing.assert_close(loss, channel_wise_divergence(resized_student, teacher))
 
+    @pytest.mark.parametrize('align', ['student', 'teacher'])
+    def test_gradcheck_at_unequal_sizes(self, align):
+        student, teacher = draw((1, 2, 3, 4), (1, 2, 5, 3), dtype=torch.float64)
+        assert torch.autograd.gradcheck(
+            lambda s: channel_wise_divergence(s, teacher, temperature=2.0, align=align), student.requires_grad_()
+        )
+
+    def test_levels_of_unequal_sizes(self):
+        students = draw((2, 4, 8, 6), (2, 4, 4, 3))
+        teachers = draw((2, 4, 5, 7), (2, 4, 3, 4), seed=1)
+        expected = sum(channel_wise_divergence(*p, align='student') for p in zip(students, teachers, strict=True)) / 2
+        torch.testing.assert_close(ChannelWiseDivergence(align='student')(students, teachers), expected)
+
     def test_extreme_features_give_finite_values_and_gradients(self):
         student, teacher = (1e4 * x for x in self.one_pair())
         loss, gradient = value_and_gradient(channel_wise_divergence, student, teacher)
