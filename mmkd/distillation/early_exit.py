@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 
-__all__ = ['Tap', 'run_until_last_tap']
+__all__ = ['Tap', 'locate', 'on_return', 'run_until_last_tap']
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,7 @@ class Tap:
     """What is read from one module during one forward.
 
     Attributes:
-        source: Name of the module.
+        source: Name of the module, or of one of its methods (see :func:`locate`).
         calls: How many of its calls are read; None for all of them, however many there are.
         one_sequence: Whether a single call that gives a tuple or list of levels is all that is read, so that no
             further call need be awaited.
@@ -25,6 +26,48 @@ class Tap:
     source: str
     calls: int | None = 1
     one_sequence: bool = False
+
+
+def locate(model: nn.Module, source: str) -> tuple[nn.Module, str | None]:
+    """Finds what a tap names: a module, ``'neck'``, or a method of one, ``'roi_head.mask_loss'``.
+
+    Methods are for what no module of its own computes, and for what is called past the hooks of its module, as
+    ``bbox_head.forward`` of mmdet's detectors.
+
+    Returns:
+        The module, and the name of its method or None.
+
+    Raises:
+        LookupError: There is neither.
+    """
+    modules = dict(model.named_modules())
+    if source in modules:
+        return modules[source], None
+    parent, _, method = source.rpartition('.')
+    if parent in modules and method and callable(getattr(modules[parent], method, None)):
+        return modules[parent], method
+    raise LookupError(f'{type(model).__name__} has no module or method {source!r}')
+
+
+@contextlib.contextmanager
+def on_return(module: nn.Module, method: str, callback: Callable[[Any], None]) -> Iterator[None]:
+    """Has ``callback`` called with what a method of the module returned, whenever it did, inside this context."""
+    own = module.__dict__.get(method)
+    bound = getattr(module, method)
+
+    def call_and_tell(*args, **kwargs):
+        output = bound(*args, **kwargs)
+        callback(output)
+        return output
+
+    setattr(module, method, call_and_tell)
+    try:
+        yield
+    finally:
+        if own is None:
+            delattr(module, method)
+        else:
+            setattr(module, method, own)
 
 
 class _LastTapReached(BaseException):
@@ -73,15 +116,20 @@ def _watch(model: nn.Module, tap: Tap, complete: Callable[[], None], stack: cont
     enclosing = _enclosing_child(model, tap.source)
     wanted = 1 if tap.calls is None and enclosing is None else tap.calls
 
-    def count(module, args, output):
+    def count(output):
         nonlocal seen
         seen += 1
         if seen == wanted or (tap.one_sequence and isinstance(output, (tuple, list))):
             complete()
 
-    stack.callback(model.get_submodule(tap.source).register_forward_hook(count).remove)
+    module, method = locate(model, tap.source)
+    if method is None:
+        stack.callback(module.register_forward_hook(lambda module, args, output: count(output)).remove)
+    else:
+        stack.enter_context(on_return(module, method, count))
     if wanted is None:
-        stack.enter_context(_after_forward(enclosing, lambda: complete() if seen else None))
+        # Not a forward hook, since mmdet and mmseg call ``head.forward(...)`` directly, which runs no hooks.
+        stack.enter_context(on_return(enclosing, 'forward', lambda _: complete() if seen else None))
 
 
 def _enclosing_child(model: nn.Module, source: str) -> nn.Module | None:
@@ -92,27 +140,3 @@ def _enclosing_child(model: nn.Module, source: str) -> nn.Module | None:
         if not isinstance(module, (nn.ModuleList, nn.ModuleDict)):
             return module
     return None
-
-
-@contextlib.contextmanager
-def _after_forward(module: nn.Module, callback: Callable[[], None]):
-    """Has ``callback`` called whenever the module's forward returned.
-
-    Not a forward hook, since mmdet and mmseg call ``head.forward(...)`` directly, which runs no hooks.
-    """
-    own = module.__dict__.get('forward')
-    forward = module.forward
-
-    def forward_and_call(*args, **kwargs):
-        output = forward(*args, **kwargs)
-        callback()
-        return output
-
-    module.forward = forward_and_call
-    try:
-        yield
-    finally:
-        if own is None:
-            del module.forward
-        else:
-            module.forward = own

@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ..early_exit import Tap
+from ..early_exit import Tap, locate, on_return
 
 __all__ = ['Levels', 'TapRecorders', 'read_record', 'tap_of', 'tensors_in']
 
@@ -59,7 +59,7 @@ class TapRecorders:
             if not _is_module_recorder(recorder):
                 recorder.initialize(model)
                 continue
-            if recorder.source not in names:
+            if not self._has(model, recorder):
                 near = difflib.get_close_matches(recorder.source, names, n=3, cutoff=0.5) or [
                     child for child, _ in model.named_children()
                 ]
@@ -87,7 +87,7 @@ class TapRecorders:
             stack.enter_context(self._recording())
             for recorder in self.recorders.values():
                 if _is_module_recorder(recorder):
-                    stack.callback(self._hook(model, recorder, originals).remove)
+                    self._hook(model, recorder, originals, stack)
             yield
         if learn:
             self._learn(originals)
@@ -120,8 +120,19 @@ class TapRecorders:
     def _taps(self) -> set[str]:
         return {recorder.source for recorder in self.recorders.values() if _is_module_recorder(recorder)}
 
-    def _hook(self, model: nn.Module, recorder, originals: list):
-        """Hooks one recorder to its module: before the module for its inputs (it may write over them), else after."""
+    @staticmethod
+    def _has(model: nn.Module, recorder) -> bool:
+        try:
+            _, method = locate(model, recorder.source)
+        except LookupError:
+            return False
+        return method is None or not _records_inputs(recorder)  # of a method, only what it returns is recorded
+
+    def _hook(self, model: nn.Module, recorder, originals: list, stack: ExitStack) -> None:
+        """Hooks one recorder to its module or method until the stack is closed.
+
+        For the inputs of a module that is before it, since it may write over them, else after.
+        """
         source = recorder.source
 
         def keep(value):
@@ -129,14 +140,20 @@ class TapRecorders:
                 originals.append((source, tensor, tensor._version))
             return _mapped(Tensor.clone if self.overwritten.get(source, True) else _aliased, value)
 
-        module = model.get_submodule(source)
+        module, method = locate(model, source)
+        if method is not None:
+            context = on_return(module, method, lambda output: recorder.forward_hook(module, (), keep(output)))
+            stack.enter_context(context)
+            return
         if _records_inputs(recorder):
-            return module.register_forward_pre_hook(
+            hook = module.register_forward_pre_hook(
                 lambda module, args: recorder.forward_hook(module, keep(args), None), prepend=True
             )
-        return module.register_forward_hook(
-            lambda module, args, output: recorder.forward_hook(module, args, keep(output))
-        )
+        else:
+            hook = module.register_forward_hook(
+                lambda module, args, output: recorder.forward_hook(module, args, keep(output))
+            )
+        stack.callback(hook.remove)
 
 
 def _is_module_recorder(recorder) -> bool:
