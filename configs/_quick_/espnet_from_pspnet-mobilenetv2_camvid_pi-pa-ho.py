@@ -15,5 +15,8 @@ model = dict(
 )
 optim_wrapper = dict(
     constructor='mmkd.DistillOptimWrapperConstructor',
-    discriminator=dict(optimizer=dict(type='SGD', lr=4e-4, momentum=0.9, weight_decay=5e-4)),
+    discriminator=dict(
+        optimizer=dict(type='SGD', lr=4e-4, momentum=0.9, weight_decay=5e-4),
+        clip_grad=dict(max_norm=1.0),  # without it, WGAN-GP blows up where the teacher's logits are large
+    ),
 )

@@ -1,7 +1,8 @@
 # As pspnet_mobilenetv2_from_r101_camvid_pi-pa.py, and holistic: a critic tells the student's logits from the teacher's.
 _base_ = './pspnet_mobilenetv2_from_r101_camvid_pi-pa.py'
 
-# critic, weights and its optimizer as in the released code and its run script; param_scheduler applies to both optimizers
+# critic, weights and its optimizer as in the released code and its run script, but for clip_grad; param_scheduler applies
+# to both optimizers
 model = dict(
     type='mmkd.AdversarialDistill',
     holistic=dict(
@@ -14,5 +15,8 @@ model = dict(
 )
 optim_wrapper = dict(
     constructor='mmkd.DistillOptimWrapperConstructor',
-    discriminator=dict(optimizer=dict(type='SGD', lr=4e-4, momentum=0.9, weight_decay=5e-4)),
+    discriminator=dict(
+        optimizer=dict(type='SGD', lr=4e-4, momentum=0.9, weight_decay=5e-4),
+        clip_grad=dict(max_norm=1.0),  # without it, WGAN-GP blows up where the teacher's logits are large
+    ),
 )

@@ -1,5 +1,7 @@
 """Two optimizers where a config, a training loop and mmengine's runner expect one."""
 
+import copy
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from mmengine.config import Config
 from mmengine.optim import OptimWrapper
 from mmengine.registry import OPTIM_WRAPPERS
 
-from mmkd.distillation.holistic import critic_losses
+from mmkd.distillation.holistic import CriticBatch, critic_losses
 from mmkd.distillation.network import build_network
 from mmkd.engine import DistillOptimWrapper
 from mmkd.registry import MODELS
@@ -25,6 +27,16 @@ CRITIC_LR = CRITIC_SGD['lr']
 @OPTIM_WRAPPERS.register_module()
 class OtherOptimWrapper(OptimWrapper):
     """Stands for AmpOptimWrapper, which cannot be built without an accelerator."""
+
+
+@OPTIM_WRAPPERS.register_module()
+class Bfloat16OptimWrapper(OptimWrapper):
+    """What AmpOptimWrapper does to the forward pass, on any device."""
+
+    @contextmanager
+    def optim_context(self, model):
+        with super().optim_context(model), torch.autocast('cpu', torch.bfloat16):
+            yield
 
 
 def names_of(algorithm, wrapper):
@@ -74,6 +86,33 @@ def test_amp_on_the_command_line_is_the_students(monkeypatch):
     cli.apply_amp(cfg)
     assert cfg.optim_wrapper.type == 'AmpOptimWrapper'
     assert cfg.optim_wrapper.discriminator == KD['discriminator']
+
+
+def test_in_mixed_precision_the_critic_is_in_float32_and_makes_the_same_step():
+    algorithm = build(dict(discriminator=small_critic()))
+    wrapper = optimizers(algorithm, type='Bfloat16OptimWrapper')
+    maps, seen = [], []
+    algorithm.student.conv_seg.register_forward_hook(lambda module, args, out: maps.append(out.detach().clone()))
+    algorithm.teacher.model.conv_seg.register_forward_hook(lambda module, args, out: maps.append(out.detach().clone()))
+    for name, module in algorithm.discriminator.named_modules():
+        if not list(module.children()):
+            module.register_forward_hook(lambda m, args, out, name=name: seen.append((name, out.dtype)))
+    critic = copy.deepcopy(algorithm.discriminator)
+    algorithm.train_step(images(), wrapper)
+
+    teacher, student = maps
+    assert (teacher.dtype, student.dtype) == (torch.float32, torch.bfloat16)  # the teacher's precision is its own
+    assert seen and {dtype for _, dtype in seen} == {torch.float32}
+    assert {p.dtype for p in algorithm.parameters()} == {torch.float32}
+
+    # the reference makes its step without autocast, from the same maps
+    reference = build(dict(discriminator=critic))
+    reference_wrapper = optimizers(reference)['discriminator']
+    reference.iteration = 1
+    reference._critic_batches = [CriticBatch(student.float(), teacher)]
+    reference.update_discriminator(reference_wrapper)
+    for name, value in algorithm.discriminator.named_parameters():
+        torch.testing.assert_close(value, reference.discriminator.get_parameter(name), msg=name)
 
 
 def test_gradients_are_clipped_apart(monkeypatch):

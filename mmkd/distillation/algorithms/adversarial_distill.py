@@ -146,7 +146,8 @@ class AdversarialDistill(DenseDistill):
                 discriminator=dict(type='HolisticDiscriminator'), taps='decode_head.conv_seg', mode='wgan-gp'))
         optim_wrapper = dict(
             constructor='mmkd.DistillOptimWrapperConstructor',
-            discriminator=dict(optimizer=dict(type='SGD', lr=4e-4, momentum=0.9, weight_decay=5e-4)))
+            discriminator=dict(
+                optimizer=dict(type='SGD', lr=4e-4, momentum=0.9, weight_decay=5e-4), clip_grad=dict(max_norm=1.0)))
 
     The critic is trained in float32, saved and resumed with the rest. In a distributed run DDP leaves it alone; its
     gradients are averaged over the processes here, so that any wrapper will do.

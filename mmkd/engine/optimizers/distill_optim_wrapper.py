@@ -105,7 +105,8 @@ class DistillOptimWrapperConstructor:
 
         optim_wrapper = dict(
             constructor='mmkd.DistillOptimWrapperConstructor',
-            discriminator=dict(optimizer=dict(type='SGD', lr=4e-4, momentum=0.9, weight_decay=5e-4)))
+            discriminator=dict(
+                optimizer=dict(type='SGD', lr=4e-4, momentum=0.9, weight_decay=5e-4), clip_grad=dict(max_norm=1.0)))
 
     Args:
         optim_wrapper_cfg: The student's wrapper: ``type``, ``optimizer``, ``clip_grad``, ``accumulative_counts`` ... To
