@@ -7,7 +7,14 @@ import pytest
 import torch
 from loss_tester import assert_same, draw, value_and_gradient
 
-from mmkd.distillation.losses import ChannelWiseDivergence, FeatureMSELoss, PairWiseLoss, PixelWiseLoss
+from mmkd.distillation.losses import (
+    AttentionTransferLoss,
+    ChannelWiseDivergence,
+    FeatureMSELoss,
+    OverhaulLoss,
+    PairWiseLoss,
+    PixelWiseLoss,
+)
 
 CASES = dict(
     pixel=PixelWiseLoss(temperature=2.0),
@@ -15,6 +22,8 @@ CASES = dict(
     pair_avg=PairWiseLoss(pool='avg', node_size=2, method='gram'),  # with windows cut at the border
     mse_channel=FeatureMSELoss(normalize='channel'),
     channel=ChannelWiseDivergence(temperature=4.0),
+    attention=AttentionTransferLoss(normalize='column'),
+    overhaul=OverhaulLoss(),
 )
 
 

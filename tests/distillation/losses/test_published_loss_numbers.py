@@ -7,7 +7,14 @@ import pytest
 import torch
 from torch.nn.functional import interpolate
 
-from mmkd.distillation.losses import feature_mse_loss, pair_wise_loss, pixel_wise_loss
+from mmkd.distillation.losses import (
+    attention_transfer_loss,
+    feature_mse_loss,
+    overhaul_loss,
+    overhaul_margin,
+    pair_wise_loss,
+    pixel_wise_loss,
+)
 
 
 def stream():
@@ -20,9 +27,10 @@ def structured():
     """The inputs of the DeepLabV3+ and of the structured-knowledge-distillation numbers: one stream."""
     randn, generator = stream()
     names = dict(fS=(2, 6, 33, 33), fT=(2, 8, 33, 33), hS=(2, 8, 12, 10), hT=(2, 8, 12, 10))
+    names |= dict(src=(2, 4, 3, 3), tgt=(2, 4, 3, 3), logits=(3, 5, 7, 7))
     tensors = {name: randn(*shape) for name, shape in names.items()}
-    randn(2, 4, 3, 3), randn(2, 4, 3, 3), randn(3, 5, 7, 7)
-    torch.randint(0, 5, (3, 7, 7), generator=generator)
+    tensors['labels'] = torch.randint(0, 5, (3, 7, 7), generator=generator)
+    tensors['labels'][0, 0, :] = 255
     names = dict(pS=(2, 19, 9, 9), pT=(2, 19, 9, 9), pspS=(2, 128, 65, 65), pspT=(2, 512, 65, 65))
     return tensors | {name: randn(*shape) for name, shape in names.items()}
 
@@ -44,6 +52,22 @@ def test_deeplabv3plus_kd(structured):
     assert pair.item() == pytest.approx(0.026049308478832245, rel=1e-5)
     pixel = pixel_wise_loss(structured['hS'], structured['hT'], reduction='class_mean')
     assert pixel.item() == pytest.approx(0.09829235821962357, rel=1e-5)
+
+
+@pytest.mark.parametrize('normalize, value', [('column', 0.029448671266436577), ('map', 0.0030865187291055918)])
+def test_deeplabv3plus_kd_attention(structured, normalize, value):
+    loss = attention_transfer_loss(structured['hS'], structured['hT'], normalize=normalize)
+    assert loss.item() == pytest.approx(value, rel=1e-5)
+
+
+def test_deeplabv3plus_kd_overhaul(structured):
+    margin = overhaul_margin(torch.tensor([1, 0.5, 2, 0.1]), torch.tensor([0, 0.3, -1, 0.9]))
+    expected = [-0.7978845834732056, -0.30751287937164307, -2.0183207988739014, -0.30000001192092896]
+    assert margin.tolist() == pytest.approx(expected, rel=1e-5)
+    loss = overhaul_loss(structured['src'], structured['tgt'], margin, reduction='sum')
+    assert loss.item() == pytest.approx(120.74791717529297, rel=1e-5)
+    loss = overhaul_loss(structured['src'], structured['tgt'], margin, reduction='batchmean')
+    assert loss.item() == pytest.approx(120.74791717529297 / 2, rel=1e-5)
 
 
 def test_structured_kd_pixel_wise(structured):
