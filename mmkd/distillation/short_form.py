@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from mmkd.registry import MODELS
 
 __all__ = ['Entry', 'compile_short_form', 'parse_short_form']
 
-KEYS = ('taps', 'levels', 'connector', 'loss', 'reduce')
+KEYS = ('taps', 'levels', 'inputs', 'connector', 'loss', 'reduce')
 TAP_KEYS = ('type', 'source', 'data_idx', 'record_idx')
 SIDES = ('student', 'teacher')
 # how a connector's config may name its two numbers of channels: mmkd's way, mmrazor's way
@@ -30,6 +30,7 @@ class Entry:
         loss: Config of the loss.
         connector: Config of the connectors on the student's features, or None.
         reduce: ``'mean'`` or ``'sum'`` over the levels.
+        inputs: Further arguments of the loss: for each its ``side`` and its tap.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Entry:
     loss: dict[str, Any]
     connector: str | dict[str, Any] | None = None
     reduce: str = 'mean'
+    inputs: dict[str, tuple[str, dict[str, Any]]] = field(default_factory=dict)
 
     @property
     def loss_name(self) -> str:
@@ -56,13 +58,20 @@ class Entry:
 
     def recorder(self, side: str) -> dict[str, Any]:
         """The config of the recorder of one side."""
-        tap = self.taps[side]
-        return dict(type=tap.get('type', 'ModuleOutputs'), source=tap['source'])
+        return _recorder(self.taps[side])
 
     def record(self, side: str) -> dict[str, Any]:
         """What is read of that recorder."""
-        record = {key: self.taps[side][key] for key in ('data_idx', 'record_idx') if key in self.taps[side]}
-        return record if self.levels[side] is None else dict(record, levels=self.levels[side])
+        return _record(self.taps[side], self.levels[side])
+
+
+def _recorder(tap: Mapping) -> dict[str, Any]:
+    return dict(type=tap.get('type', 'ModuleOutputs'), source=tap['source'])
+
+
+def _record(tap: Mapping, levels: Any) -> dict[str, Any]:
+    record = {key: tap[key] for key in ('data_idx', 'record_idx') if key in tap}
+    return record if levels is None or 'record_idx' in tap else dict(record, levels=levels)
 
 
 def parse_short_form(distill: Mapping[str, Mapping]) -> list[Entry]:
@@ -75,6 +84,8 @@ def parse_short_form(distill: Mapping[str, Mapping]) -> list[Entry]:
       ``data_idx`` (which item of an output of several), ``record_idx`` (which call alone).
     * ``levels``: which levels, as indices of the items of a tuple (the output of a neck) or of the calls of a module
       (a head that all levels share); default all. ``dict(student=..., teacher=...)`` where they are numbered apart.
+    * ``inputs``: what else the loss looks at, by the name of its argument: a tap with the side it is on, as in
+      ``scores_T=dict(side='teacher', source=...)``. Its levels are those of that side.
     * ``connector``: what the student's features go through, one for each level: ``'conv1x1'``, or the config of a
       connector, in which the numbers of channels may be left out.
     * ``loss``: the config of the loss; ``weight`` may stand for ``loss_weight``.
@@ -116,7 +127,30 @@ def _parse_entry(name: str, entry: Mapping) -> Entry:
     connector = entry.get('connector')
     if connector is not None and not isinstance(connector, (str, Mapping)):
         raise ValueError(f'{key}.connector: a name or a config was expected, got {connector!r}')
-    return Entry(name, taps, levels, _parse_loss(entry['loss'], f'{key}.loss'), connector, reduce)
+    loss = _parse_loss(entry['loss'], f'{key}.loss')
+    return Entry(name, taps, levels, loss, connector, reduce, _parse_inputs(entry.get('inputs'), loss, key))
+
+
+def _parse_inputs(inputs: Any, loss: Mapping, key: str) -> dict[str, tuple[str, dict[str, Any]]]:
+    if inputs is None:
+        return {}
+    if not isinstance(inputs, Mapping):
+        raise ValueError(f'{key}.inputs: a dict of taps by argument of the loss was expected, got {inputs!r}')
+    arguments = _arguments_of(_loss_class(loss['type'], f'{key}.loss'))[2:]
+    parsed = {}
+    for argument, tap in inputs.items():
+        if argument == '_scope_':
+            continue
+        if argument not in arguments:
+            known = ', '.join(arguments) or 'none'
+            raise ValueError(f'{key}.inputs: the further arguments of {loss["type"]} are: {known}; got {argument!r}')
+        if not isinstance(tap, Mapping) or tap.get('side') not in SIDES:
+            raise ValueError(
+                f"{key}.inputs.{argument}: dict(side='student' or 'teacher', source=...) was expected, got {tap!r}"
+            )
+        rest = {k: v for k, v in tap.items() if k != 'side'}
+        parsed[argument] = (tap['side'], _parse_tap(rest, f'{key}.inputs.{argument}'))
+    return parsed
 
 
 def _per_side(value: Any) -> dict[str, Any]:
@@ -205,6 +239,11 @@ def compile_short_form(
         for side, argument in zip(SIDES, arguments, strict=True):
             config[f'{side}_recorders'][entry.name] = entry.recorder(side)
             mapping[argument] = dict(recorder=entry.name, from_student=side == 'student', **entry.record(side))
+        for argument, (side, tap) in entry.inputs.items():
+            recorder = f'{entry.name}/{argument}'
+            config[f'{side}_recorders'][recorder] = _recorder(tap)
+            read = _record(tap, entry.levels[side])
+            mapping[argument] = dict(recorder=recorder, from_student=side == 'student', **read)
         if entry.connector is not None and entry.name in channels:
             config['connectors'][entry.name] = dict(
                 type='mmkd.LevelConnectors', connector=entry.connector, channels=[*channels[entry.name]]
@@ -219,5 +258,9 @@ def compile_short_form(
 
 def _inputs_of(loss: type) -> tuple[str, str]:
     """The names of the first two arguments of a loss: the student's prediction and the teacher's."""
-    names = [name for name in inspect.signature(loss.forward).parameters if name != 'self']
-    return names[0], names[1]
+    student, teacher = _arguments_of(loss)[:2]
+    return student, teacher
+
+
+def _arguments_of(loss: type) -> list[str]:
+    return [name for name in inspect.signature(loss.forward).parameters if name != 'self']

@@ -214,6 +214,7 @@ class DenseDistill(SingleTeacherDistill):
             return {**self._student_losses(batch_inputs, data_samples), **self._stopped_losses()}
         self.prepare()
         try:
+            self.distiller.data_samples = data_samples  # for losses that look at the ground truth
             self.distiller.set_deliveries_override(False)
             self.run_teacher(batch_inputs, data_samples)
             self.distiller.set_deliveries_override(True)
@@ -248,7 +249,8 @@ class DenseDistill(SingleTeacherDistill):
         return {f'distill.{name}': zero for name in self.distiller.loss_forward_mappings}
 
     def clear_records(self) -> None:
-        """Lets go of all that is recorded, and of the graph behind it."""
+        """Lets go of all that is recorded, of the graph behind it, and of the data samples."""
+        self.distiller.data_samples = None
         self.student_recorders.clear()
         self.teacher_recorders.clear()
 

@@ -62,6 +62,9 @@ class DenseDistiller(ConfigurableDistiller):
             preds_S=dict(recorder='fpn', from_student=True, levels=[0, 1, 2]),
             preds_T=dict(recorder='fpn', from_student=False, levels=[0, 1, 2])))
 
+    A loss whose ``needs_data_samples`` is True gets the batch's data samples as ``data_samples``, beside what the
+    mapping gives it; one whose ``takes_levels`` is True gets all levels at once.
+
     What the teacher recorded in half precision comes out as float32.
 
     Args:
@@ -87,6 +90,7 @@ class DenseDistiller(ConfigurableDistiller):
             raise ValueError(f'level_reduction: one of {list(REDUCTIONS)} was expected, got {unknown[0]!r}')
         self.level_reduction = level_reduction
         self.names = names or {}
+        self.data_samples: Sequence | None = None  # of the batch that is being learned from; set by the algorithm
 
     def init_weights(self) -> None:
         """Initialises the connectors, which mmrazor forgets, on random numbers of their own.
@@ -173,18 +177,26 @@ class DenseDistiller(ConfigurableDistiller):
 
     def _loss_of(self, name: str, arguments: Mapping[str, Any]) -> Tensor:
         loss = self.distill_losses[name]
+        samples = {}
+        if getattr(loss, 'needs_data_samples', False):
+            if self.data_samples is None:
+                raise ValueError(f'{type(loss).__name__} needs the data samples of the batch, and there are none')
+            samples['data_samples'] = self.data_samples
         counts = {key: len(value) for key, value in arguments.items() if isinstance(value, Levels)}
         if not counts:
-            return loss(**arguments)
+            return loss(**arguments, **samples)
         if len(set(counts.values())) > 1:
             raise ValueError(f'the numbers of levels differ: {", ".join(f"{k} {n}" for k, n in counts.items())}')
-        values = [
-            loss(**{key: value[i] if key in counts else value for key, value in arguments.items()})
-            for i in range(next(iter(counts.values())))
-        ]
         reduction = self.level_reduction
         if not isinstance(reduction, str):
             reduction = reduction.get(name, 'mean')
+        levels = next(iter(counts.values()))
+        if getattr(loss, 'takes_levels', False):
+            return loss(**arguments, **samples) * (levels if reduction == 'sum' else 1)
+        values = [
+            loss(**{key: value[i] if key in counts else value for key, value in arguments.items()}, **samples)
+            for i in range(levels)
+        ]
         return REDUCTIONS[reduction](torch.stack(values))
 
 

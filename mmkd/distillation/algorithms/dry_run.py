@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from mmengine.logging import print_log
 from mmengine.registry import DefaultScope
-from mmengine.structures import BaseDataElement
+from mmengine.structures import BaseDataElement, InstanceData, PixelData
 from torch import Tensor, nn
 
 from mmkd.compat import import_mmrazor
@@ -105,6 +105,7 @@ def check_losses(algorithm, size: Sequence[int]) -> None:
     student, distiller = algorithm.student, algorithm.distiller
     image, samples = dummy_batch(size, next(student.parameters()).device)
     try:
+        distiller.data_samples = [_with_ground_truth(sample, size, image.device) for sample in samples]
         with evaluating(student, distiller), preserve_rng_state(), torch.no_grad():
             _run_teacher(algorithm, image, samples)
             comparable = _run_student(algorithm, image, samples) and isinstance(distiller, DenseDistiller)
@@ -113,6 +114,16 @@ def check_losses(algorithm, size: Sequence[int]) -> None:
                     distiller.compute_loss(name)
     finally:
         algorithm.clear_records()
+
+
+def _with_ground_truth(sample: BaseDataElement, size: Sequence[int], device: torch.device) -> BaseDataElement:
+    """A copy with made-up boxes and labels, for losses that look at them: two objects, and class 0 everywhere."""
+    height, width = size
+    boxes = torch.tensor([[0.1, 0.2, 0.5, 0.7], [0.4, 0.3, 0.9, 0.6]]) * torch.tensor([width, height, width, height])
+    sample = sample.clone()
+    sample.gt_instances = InstanceData(bboxes=boxes.to(device), labels=torch.zeros(2, dtype=torch.long, device=device))
+    sample.gt_sem_seg = PixelData(data=torch.zeros(1, height, width, dtype=torch.long, device=device))
+    return sample
 
 
 def _run_teacher(algorithm, image: Tensor, samples: list) -> None:

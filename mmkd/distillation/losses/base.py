@@ -16,10 +16,19 @@ class DistillationLoss(nn.Module):
     A subclass writes out its options in ``__init__``, hands them to this one, and calls :meth:`weigh` in ``forward``.
     ``forward`` names its inputs ``preds_S`` and ``preds_T``, as mmrazor's losses do.
 
+    Attributes:
+        needs_data_samples: Whether the algorithm is to call ``forward`` with ``data_samples=``, the list of the batch's
+            data samples, with the ground truth. On a class, or on an instance whose options ask for it.
+        takes_levels: Whether ``forward`` is to be called once with the lists of all levels, as a loss with parameters
+            for each level needs it, and not once per level.
+
     Args:
         loss_weight: Factor on the loss.
         **options: Passed on to the loss function in every call.
     """
+
+    needs_data_samples = False
+    takes_levels = False
 
     def __init__(self, loss_weight: float = 1.0, **options):
         super().__init__()

@@ -1,0 +1,123 @@
+"""What a loss may ask for beside the two maps: data samples, further taps, all levels at once."""
+
+import pytest
+import torch
+from distillation_toys import batch, toy
+from mmengine.structures import BaseDataElement
+
+from mmkd.distillation.algorithms import DenseDistill
+from mmkd.distillation.losses import DistillationLoss
+from mmkd.distillation.short_form import compile_short_form, parse_short_form
+from mmkd.registry import MODELS
+
+STUDENT = toy(channels=4, out_channels=6, dropout=0.0)
+TEACHER = dict(toy(channels=8, out_channels=6, dropout=0.0), allow_random=True)
+
+
+@MODELS.register_module()
+class WeightOfTheSamples(DistillationLoss):
+    """The squared difference times the weights that the data samples carry."""
+
+    needs_data_samples = True
+
+    def forward(self, preds_S, preds_T, data_samples):
+        weights = torch.tensor([sample.get('weight', 1.0) for sample in data_samples])
+        return self.loss_weight * ((preds_S - preds_T).square().mean((1, 2, 3)) * weights).mean()
+
+
+@MODELS.register_module()
+class AllLevels(DistillationLoss):
+    """Has a parameter for each of three levels."""
+
+    takes_levels = True
+
+    def __init__(self, loss_weight=1.0):
+        super().__init__(loss_weight)
+        self.factors = torch.nn.Parameter(torch.tensor([1.0, 2.0, 4.0]))
+
+    def forward(self, preds_S, preds_T):
+        levels = [f * (s - t).square().mean() for f, s, t in zip(self.factors, preds_S, preds_T, strict=True)]
+        return self.loss_weight * torch.stack(levels).mean()
+
+
+@MODELS.register_module()
+class ScoredByTheTeacher(DistillationLoss):
+    def forward(self, preds_S, preds_T, scores_T=None):
+        return self.loss_weight * ((preds_S - preds_T).square().mean(1) * scores_T.sigmoid().amax(1)).mean()
+
+
+def build(**entry):
+    torch.manual_seed(0)
+    return DenseDistill(student=STUDENT, teacher=TEACHER, distill=dict(x=entry), dry_run=dict(size=(32, 32)))
+
+
+def maps(algorithm):
+    """The levels of the necks and the teacher's class logits."""
+    student, teacher = (m.neck(m.backbone(batch())) for m in (algorithm.student, algorithm.teacher.model))
+    return student, teacher, algorithm.teacher.model.bbox_head.forward(teacher)
+
+
+def samples(*weights):
+    return [BaseDataElement(metainfo=dict(weight=weight)) for weight in weights]
+
+
+def test_data_samples_reach_a_loss_that_needs_them_for_each_level():
+    algorithm = build(taps='neck', loss=dict(type='WeightOfTheSamples', weight=2.0))
+    loss = algorithm(batch(), samples(1.0, 3.0), mode='loss')['distill.loss_x']
+    student, teacher, _ = maps(algorithm)
+    levels = [(s - t).square().mean((1, 2, 3)) for s, t in zip(student, teacher, strict=True)]
+    torch.testing.assert_close(loss, 2 * sum((v * torch.tensor([1.0, 3.0])).mean() for v in levels) / 3)
+    assert algorithm.distiller.data_samples is None  # let go of
+
+
+def test_missing_data_samples_are_an_error_that_names_the_loss():
+    algorithm = build(taps='neck', loss=dict(type='WeightOfTheSamples'))
+    with pytest.raises(ValueError, match='distill.x: WeightOfTheSamples needs the data samples'):
+        algorithm(batch(), mode='loss')
+
+
+@pytest.mark.parametrize(('reduce', 'divisor'), [('mean', 3), ('sum', 1)])
+def test_a_loss_may_take_all_levels_and_its_parameters_are_trained(reduce, divisor):
+    algorithm = build(taps='neck', loss=dict(type='AllLevels'), reduce=reduce)
+    loss = algorithm(batch(), mode='loss')['distill.loss_x']
+    student, teacher, _ = maps(algorithm)
+    levels = [(s - t).square().mean() for s, t in zip(student, teacher, strict=True)]
+    torch.testing.assert_close(loss, sum(f * v for f, v in zip((1, 2, 4), levels, strict=True)) / divisor)
+    loss.backward()
+    parameters = dict(algorithm.named_parameters())
+    assert parameters['distiller.distill_losses.loss_x.factors'].grad.abs().min() > 0
+    assert 'distiller.distill_losses.loss_x.factors' in algorithm.state_dict()
+
+
+def test_a_further_tap_is_an_argument_of_the_loss():
+    scores = dict(side='teacher', source='bbox_head.conv_cls')
+    algorithm = build(taps='neck', levels=(0, 2), inputs=dict(scores_T=scores), loss=dict(type='ScoredByTheTeacher'))
+    loss = algorithm(batch(), mode='loss')['distill.loss_x']
+    student, teacher, logits = maps(algorithm)
+    levels = [((student[i] - teacher[i]).square().mean(1) * logits[i].sigmoid().amax(1)).mean() for i in (0, 2)]
+    torch.testing.assert_close(loss, sum(levels) / 2)
+
+
+def test_further_taps_are_written_out():
+    scores = dict(side='teacher', source='bbox_head', data_idx=0)
+    entry = dict(taps='neck', inputs=dict(scores_T=scores), loss=dict(type='ScoredByTheTeacher'))
+    config = compile_short_form(parse_short_form(dict(x=entry)), {})
+    assert config['teacher_recorders']['x/scores_T'] == dict(type='ModuleOutputs', source='bbox_head')
+    assert 'x/scores_T' not in config['student_recorders']
+    mapping = config['loss_forward_mappings']['loss_x']['scores_T']
+    assert mapping == dict(recorder='x/scores_T', from_student=False, data_idx=0, levels='all')
+
+
+@pytest.mark.parametrize(
+    ('inputs', 'message'),
+    [
+        ('scores', 'distill.x.inputs: a dict of taps'),
+        (dict(scores=dict(side='teacher', source='a')), "arguments of ScoredByTheTeacher are: scores_T; got 'scores'"),
+        (dict(scores_T=dict(source='a')), r"distill.x.inputs.scores_T: dict\(side='student' or 'teacher'"),
+        (dict(scores_T=dict(side='teacher')), 'distill.x.inputs.scores_T: the name of a module'),
+        (dict(scores_T=dict(side='teacher', source='a', idx=1)), "the keys of a tap are .* got 'idx'"),
+    ],
+)
+def test_mistakes_in_further_taps_are_named(inputs, message):
+    with pytest.raises(ValueError, match=message):
+        parse_short_form(dict(x=dict(taps='neck', inputs=inputs, loss=dict(type='ScoredByTheTeacher'))))
