@@ -19,6 +19,7 @@ FOLDER = Path(__file__).parents[1] / 'configs'
 NAMES = sorted(
     f'{path.parent.name}/{path.name}' for part in ('espnet', 'pspnet') for path in FOLDER.glob(f'{part}/*.py')
 )
+REDUCED = sorted(f'_quick_/{path.name}' for path in FOLDER.glob('_quick_/*_camvid.py') if '_from_' not in path.name)
 QUICK = ('espnet/espnet-c_40k_camvid-480x360.py', 'pspnet/pspnet_r18_40k_cityscapes-512x512.py')
 SIZE = (48, 64)  # height, width of crops
 IMAGE = (50, 66)  # no multiple of 8
@@ -66,6 +67,8 @@ def shrink_run(cfg):
                 step.scales = [(32, 24), (96, 72)]
             elif step.type == 'RandomCrop':
                 step.crop_size = SIZE
+            elif step.type == 'Resize':
+                step.scale = SIZE[::-1]
     cfg.train_dataloader.batch_size = 2
     cfg.train_cfg.update(max_iters=2, val_interval=2)
     cfg.default_hooks.checkpoint.interval = 1
@@ -85,7 +88,9 @@ def shrink_network(network):
         network.auxiliary_head.update(in_channels=16 * expansion, channels=8)
 
 
-@pytest.mark.parametrize('name', [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in NAMES])
+@pytest.mark.parametrize(
+    'name', [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in NAMES + REDUCED]
+)
 def test_config_trains_evaluates_and_resumes(name, roots):
     runner = Runner.from_cfg(reduced(name, roots / 'run'))
     runner.train()
@@ -169,6 +174,22 @@ def test_size_of_the_logits(name, size, logits):
         model.eval()
         out = model(torch.zeros(1, 3, *size))
     assert tuple(out.shape[1:]) == logits
+
+
+def test_sliding_windows_of_an_image_are_predicted_as_images():
+    cfg = Config.fromfile(FOLDER / 'espnet/espnet_40k_camvid-480x360.py')
+    cfg.model.test_cfg = dict(mode='slide', crop_size=(48, 48), stride=(48, 48))
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        model = MODELS.build(cfg.model).eval()
+    image = torch.randn(1, 3, 48, 96)
+    metas = [dict(img_shape=(48, 96), ori_shape=(48, 96), pad_shape=(48, 96), padding_size=[0] * 4)]
+    with torch.no_grad():
+        windows = model.inference(image, metas)
+        halves = torch.cat(
+            [model.encode_decode(image[..., :48], metas), model.encode_decode(image[..., 48:], metas)], 3
+        )
+    assert windows.shape == (1, 11, 48, 96)
+    torch.testing.assert_close(windows, halves)
 
 
 def test_predictions_for_the_test_server_are_written_as_documented(roots):

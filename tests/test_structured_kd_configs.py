@@ -18,11 +18,12 @@ from mmkd.registry import MODELS
 
 ROWS = ('pi', 'pi-pa', 'pi-pa-ho', 'pi-pa-ho-conditional')
 NAMES = sorted(path.name for path in FOLDER.glob('kd/*.py') if path.stem.split('_')[-1] in ROWS)
+REDUCED = sorted(path.name for path in FOLDER.glob('_quick_/*_from_*_camvid_*.py'))
 EIGHTY = ('pspnet_r18', 'pspnet_mobilenetv2')  # with the weights of the released code; the others with the paper's
 
 
 def reduced(name, work_dir):
-    cfg = Config.fromfile(FOLDER / 'kd' / name)
+    cfg = Config.fromfile(FOLDER / ('_quick_' if name in REDUCED else 'kd') / name)
     cfg.work_dir = str(work_dir)
     shrink_run(cfg)
     shrink_network(cfg.model.student)
@@ -36,7 +37,7 @@ def reduced(name, work_dir):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('name', NAMES)
+@pytest.mark.parametrize('name', NAMES + REDUCED)
 def test_config_trains_evaluates_and_resumes(name, roots):  # noqa: F811
     runner = Runner.from_cfg(reduced(name, roots / 'run'))
     runner.train()
@@ -99,8 +100,9 @@ def test_weights_are_those_documented(name):
     if 'holistic' in model:
         assert (model.holistic.loss_weight, model.holistic.gradient_penalty) == (0.1, 10)
         assert model.holistic.mode == 'wgan-gp'
-        critic = Config.fromfile(FOLDER / 'kd' / name).optim_wrapper.discriminator.optimizer
-        assert critic == dict(type='SGD', lr=4e-4, momentum=0.9, weight_decay=5e-4)
+        critic = Config.fromfile(FOLDER / 'kd' / name).optim_wrapper.discriminator
+        assert critic.optimizer == dict(type='SGD', lr=4e-4, momentum=0.9, weight_decay=5e-4)
+        assert critic.clip_grad == dict(max_norm=1.0)
 
 
 def test_the_pixel_wise_weight_is_the_released_codes_at_its_batch_of_8():
