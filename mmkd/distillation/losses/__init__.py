@@ -3,17 +3,22 @@
 from .attention_transfer import AttentionTransferLoss, attention_transfer_loss
 from .base import DistillationLoss
 from .channel_wise import ChannelWiseDivergence, channel_wise_divergence
+from .dist import DISTLoss, dist_loss
 from .feature_mse import FeatureMSELoss, feature_mse_loss
+from .fsp import FSPLoss, fsp_loss, fsp_matrix
 from .holistic import adversarial_critic_loss, adversarial_student_loss, gradient_penalty
 from .overhaul import OverhaulLoss, overhaul_loss, overhaul_margin
 from .pair_wise import PairWiseLoss, pair_wise_loss
 from .pixel_wise import PixelWiseLoss, pixel_wise_loss
 from .pkd import PKDLoss, pkd_loss
+from .teacher_bounded import teacher_bounded_loss
 
 __all__ = [
     'AttentionTransferLoss',
     'ChannelWiseDivergence',
+    'DISTLoss',
     'DistillationLoss',
+    'FSPLoss',
     'FeatureMSELoss',
     'OverhaulLoss',
     'PKDLoss',
@@ -23,11 +28,15 @@ __all__ = [
     'adversarial_student_loss',
     'attention_transfer_loss',
     'channel_wise_divergence',
+    'dist_loss',
     'feature_mse_loss',
+    'fsp_loss',
+    'fsp_matrix',
     'gradient_penalty',
     'overhaul_loss',
     'overhaul_margin',
     'pair_wise_loss',
     'pixel_wise_loss',
     'pkd_loss',
+    'teacher_bounded_loss',
 ]
