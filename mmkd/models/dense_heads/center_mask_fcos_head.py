@@ -15,7 +15,7 @@ from torch import Tensor
 from mmkd.registry import MODELS
 
 from ..losses import LTRBIoULoss
-from .fcos_targets import fcos_targets
+from .fcos_targets import Positives, fcos_targets
 
 _BBOX_REGS = ('relu_stride', 'exp_pixel')
 
@@ -141,35 +141,67 @@ class CenterMaskFCOSHead(FCOSHead):
         Returns:
             ``loss_cls``, ``loss_bbox`` and ``loss_centerness``.
         """
-        cls_score, bbox_pred, centerness = (
-            _flatten_levels(levels) for levels in (cls_scores, bbox_preds, centernesses)
-        )
+        positives = self.find_positives(cls_scores, batch_gt_instances)
+        distances, targets, centerness = self._positive_outputs(bbox_preds, centernesses, positives)
+        return {
+            'loss_cls': self.loss_cls(_flatten_levels(cls_scores), positives.labels, avg_factor=positives.count),
+            'loss_bbox': self.loss_bbox(
+                distances, targets, weight=positives.centerness, avg_factor=positives.centerness_sum
+            ),
+            'loss_centerness': self.loss_centerness(centerness, positives.centerness, avg_factor=positives.count),
+        }
+
+    def find_positives(self, cls_scores: list[Tensor], batch_gt_instances: list[InstanceData]) -> Positives:
+        """The positive locations of a batch.
+
+        Args:
+            cls_scores: Maps (N, C, H, W) of the size and the device of the levels.
+            batch_gt_instances: ``bboxes`` and ``labels`` of each image, in input pixels.
+        """
         points = self.prior_generator.grid_priors(
-            [level.shape[-2:] for level in cls_scores], dtype=bbox_pred.dtype, device=bbox_pred.device
+            [level.shape[-2:] for level in cls_scores],
+            dtype=_at_least_single(cls_scores[0]).dtype,
+            device=cls_scores[0].device,
         )
         labels, targets = (torch.cat(levels) for levels in self.get_targets(points, batch_gt_instances))
-
-        positive = (labels < self.num_classes).nonzero().squeeze(1)
-        targets = targets[positive]
-        centerness_targets = self.centerness_target(targets)
+        index = (labels < self.num_classes).nonzero().squeeze(1)
+        targets = targets[index]
+        centerness = self.centerness_target(targets)
         # Both normalisers in one reduction, and neither is read on the host.
-        count, centerness_sum = reduce_mean(
-            torch.stack([centerness_targets.new_tensor(len(positive)), centerness_targets.sum()])
-        )
-        count, centerness_sum = count.clamp(min=1.0), centerness_sum.clamp(min=1e-6)
+        count, centerness_sum = reduce_mean(torch.stack([centerness.new_tensor(len(index)), centerness.sum()]))
+        return Positives(labels, index, targets, centerness, count.clamp(min=1.0), centerness_sum.clamp(min=1e-6))
 
-        distances = bbox_pred[positive]
+    def positive_losses(
+        self, bbox_preds: list[Tensor], centernesses: list[Tensor], positives: Positives
+    ) -> tuple[Tensor, Tensor]:
+        """The share of each positive location in ``loss_bbox`` and in ``loss_centerness`` of :meth:`loss_by_feat`.
+
+        For losses that look at single locations, such as distillation, also with the outputs of another head of the
+        same strides and ``bbox_reg``.
+
+        Args:
+            bbox_preds: Distances of each level (N, 4, H, W).
+            centernesses: Centreness logits of each level (N, 1, H, W).
+            positives: What :meth:`find_positives` found.
+
+        Returns:
+            Two tensors (P,), whose sums are the losses of the batch.
+        """
+        distances, targets, centerness = self._positive_outputs(bbox_preds, centernesses, positives)
+        boxes = self.loss_bbox(distances, targets, weight=positives.centerness, reduction_override='none')
+        centers = self.loss_centerness(centerness, positives.centerness, reduction_override='none')
+        return boxes / positives.centerness_sum, centers / positives.count
+
+    def _positive_outputs(
+        self, bbox_preds: list[Tensor], centernesses: list[Tensor], positives: Positives
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Predicted and true distances (P, 4), as ``loss_bbox`` takes them, and centreness logits (P,)."""
+        distances, targets = _flatten_levels(bbox_preds)[positives.index], positives.distances
         if not isinstance(self.loss_bbox, LTRBIoULoss):
             # The box around its location, for losses that compare boxes. IoUs do not depend on where it lies.
             corners = distances.new_tensor([-1, -1, 1, 1])
             distances, targets = distances * corners, targets * corners
-        return {
-            'loss_cls': self.loss_cls(cls_score, labels, avg_factor=count),
-            'loss_bbox': self.loss_bbox(distances, targets, weight=centerness_targets, avg_factor=centerness_sum),
-            'loss_centerness': self.loss_centerness(
-                centerness[positive].squeeze(1), centerness_targets, avg_factor=count
-            ),
-        }
+        return distances, targets, _flatten_levels(centernesses)[positives.index].squeeze(1)
 
     def _get_targets_single(
         self, gt_instances: InstanceData, points: Tensor, regress_ranges: Tensor, num_points_per_lvl: list[int]

@@ -3,9 +3,30 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+
+class Positives(NamedTuple):
+    """What the box branch learns from in a batch: its P positive among all L locations, and two normalisers.
+
+    Attributes:
+        labels: (L,) class of each location, ``num_classes`` for background.
+        index: (P,) which locations are positive.
+        distances: (P, 4) true distances.
+        centerness: (P,) true centreness.
+        count: P, at least 1, averaged over processes.
+        centerness_sum: Sum of the true centreness, averaged over processes.
+    """
+
+    labels: Tensor
+    index: Tensor
+    distances: Tensor
+    centerness: Tensor
+    count: Tensor
+    centerness_sum: Tensor
 
 
 def fcos_targets(
