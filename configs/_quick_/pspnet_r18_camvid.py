@@ -7,3 +7,7 @@ model = dict(
     decode_head=dict(num_classes=11),
     auxiliary_head=dict(num_classes=11),
 )
+max_iters = 200
+train_cfg = dict(max_iters=max_iters, val_interval=100)
+param_scheduler = [dict(type='PolyLR', power=0.9, eta_min=0.0, begin=0, end=max_iters, by_epoch=False)]
+default_hooks = dict(checkpoint=dict(interval=100))
