@@ -135,7 +135,9 @@ class OverhaulLoss(DistillationLoss):
 
         layer1=dict(
             taps=dict(type='ModuleInputs', source='backbone.layer1.2.relu', record_idx=2, data_idx=0),
-            parameters=dict(norm_weight='backbone.layer1.2.bn3.weight', norm_bias='backbone.layer1.2.bn3.bias'),
+            inputs=dict(
+                norm_weight=dict(side='teacher', type='Parameter', source='backbone.layer1.2.bn3.weight'),
+                norm_bias=dict(side='teacher', type='Parameter', source='backbone.layer1.2.bn3.bias')),
             connector=dict(type='ConvConnector', norm_cfg=dict(type='BN')),
             loss=dict(type='OverhaulLoss'))
 
