@@ -14,8 +14,8 @@ __all__ = ['Entry', 'compile_short_form', 'parse_short_form']
 KEYS = ('taps', 'levels', 'inputs', 'connector', 'loss', 'reduce')
 TAP_KEYS = ('type', 'source', 'data_idx', 'record_idx')
 SIDES = ('student', 'teacher')
-# how a connector's config may name its two numbers of channels: mmkd's way, mmrazor's way
-CHANNEL_KEYS = (('in_channels', 'in_channel'), ('out_channels', 'out_channel'))
+# how a connector's config may name its two numbers of channels: mmkd's way, mmrazor's ways
+CHANNEL_KEYS = (('in_channels', 'in_channel', 'student_channels'), ('out_channels', 'out_channel', 'teacher_channels'))
 
 
 @dataclass(frozen=True)

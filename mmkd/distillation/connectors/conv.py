@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from mmkd.registry import MODELS
 
 SHORT_FORMS = {'conv1x1': 1, 'conv3x3': 3}
-# how a connector may call its two sizes: mmkd's way, mmrazor's way
-CHANNEL_NAMES = (('in_channels', 'in_channel'), ('out_channels', 'out_channel'))
+# how a connector may call its two sizes: mmkd's way, mmrazor's ways
+CHANNEL_NAMES = (('in_channels', 'in_channel', 'student_channels'), ('out_channels', 'out_channel', 'teacher_channels'))
 
 
 @MODELS.register_module()

@@ -7,6 +7,7 @@ from .dist import DISTLoss, dist_loss
 from .feature_mse import FeatureMSELoss, feature_mse_loss
 from .fsp import FSPLoss, fsp_loss, fsp_matrix
 from .holistic import adversarial_critic_loss, adversarial_student_loss, gradient_penalty
+from .mgd import MGDLoss, mgd_loss
 from .overhaul import OverhaulLoss, overhaul_loss, overhaul_margin
 from .pair_wise import PairWiseLoss, pair_wise_loss
 from .pixel_wise import PixelWiseLoss, pixel_wise_loss
@@ -20,6 +21,7 @@ __all__ = [
     'DistillationLoss',
     'FSPLoss',
     'FeatureMSELoss',
+    'MGDLoss',
     'OverhaulLoss',
     'PKDLoss',
     'PairWiseLoss',
@@ -33,6 +35,7 @@ __all__ = [
     'fsp_loss',
     'fsp_matrix',
     'gradient_penalty',
+    'mgd_loss',
     'overhaul_loss',
     'overhaul_margin',
     'pair_wise_loss',
