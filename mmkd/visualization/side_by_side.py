@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-__all__ = ['draw_instances', 'save_side_by_side']
+__all__ = ['draw_classes', 'draw_instances', 'save_side_by_side']
 
 GOLDEN_ANGLE = 137.508  # degrees; neighbouring indices get hues far apart, however many there are
 
@@ -50,6 +50,29 @@ def draw_instances(image: np.ndarray, masks: np.ndarray, alpha: float = 0.35, sc
         outline, _ = cv2.findContours(area, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
         cv2.drawContours(canvas, outline, -1, colour.tolist(), thickness=max(1, scale - 1), lineType=cv2.LINE_8)
     return canvas
+
+
+def draw_classes(image: np.ndarray, classes: np.ndarray, palette: Sequence, alpha: float = 0.5) -> np.ndarray:
+    """Draws the class of every pixel.
+
+    Args:
+        image: ``(H, W, 3)`` uint8, RGB.
+        classes: ``(H, W)`` integers. What is not an index of the palette, such as 255 for 'no label', is drawn black.
+        palette: An RGB colour, 0 to 255, for each class.
+        alpha: How much the colour covers the image, 0 to 1.
+
+    Returns:
+        ``(H, W, 3)`` uint8; ``image`` is not changed.
+
+    Raises:
+        ValueError: The classes are not of the image's size.
+    """
+    if classes.shape != image.shape[:2]:
+        raise ValueError(f'classes: shape {classes.shape} was given, {image.shape[:2]} was expected')
+    colours = np.vstack([np.asarray(palette, dtype=np.float32), np.zeros((1, 3), np.float32)])
+    known = (classes >= 0) & (classes < len(palette))
+    covered = colours[np.where(known, classes, len(palette))]
+    return (image * (1 - alpha) + covered * alpha).round().astype(np.uint8)
 
 
 def save_side_by_side(panels: Sequence[tuple[str, np.ndarray]], path: str | Path, title: str = '') -> None:

@@ -1,0 +1,81 @@
+"""Pictures of several models' predictions."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from PIL import Image
+
+import mmkd  # noqa: F401
+from mmkd.registry import MODELS
+from mmkd.visualization import draw_classes
+from mmkd.visualization.compare import ComparedModel, compare_models
+
+CONFIGS = Path(__file__).parents[2] / 'configs'
+PALETTE = [[255, 0, 0], [0, 255, 0]]
+
+
+def test_classes_take_the_colours_of_the_palette_and_pixels_without_a_label_are_black():
+    image = np.full((1, 4, 3), 100, np.uint8)
+    classes = np.array([[0, 1, 255, -1]])
+    drawn = draw_classes(image, classes, PALETTE, alpha=1.0)
+    assert drawn.tolist() == [[[255, 0, 0], [0, 255, 0], [0, 0, 0], [0, 0, 0]]]
+    assert draw_classes(image, classes, PALETTE, alpha=0.5)[0, 0].tolist() == [178, 50, 50]
+    with pytest.raises(ValueError, match=r'\(1, 3\) was given, \(1, 4\) was expected'):
+        draw_classes(image, classes[:, :3], PALETTE)
+
+
+@pytest.fixture
+def camvid(tmp_path, monkeypatch):
+    """Three images of CamVid's size divided by ten, and a config that reads them."""
+    rng = np.random.default_rng(0)
+    for part, suffix, shape, values in (('images', 'jpg', (36, 48, 3), 256), ('annotations', 'png', (36, 48), 11)):
+        folder = tmp_path / part / 'test'
+        folder.mkdir(parents=True)
+        for i in range(3):
+            Image.fromarray(rng.integers(0, values, shape).astype(np.uint8)).save(folder / f'{i}.{suffix}')
+    monkeypatch.setenv('MMKD_CAMVID_ROOT', str(tmp_path))
+    return Config.fromfile(CONFIGS / 'espnet/espnet-c_40k_camvid-480x360.py')
+
+
+def sees_sky_only(cfg, path):
+    """The checkpoint of a model whose scores are all the same, so that the first class wins everywhere."""
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        model = MODELS.build(cfg.model)
+    torch.nn.init.zeros_(model.decode_head.conv_seg.weight)
+    if model.decode_head.conv_seg.bias is not None:
+        torch.nn.init.zeros_(model.decode_head.conv_seg.bias)
+    torch.save(model.state_dict(), path)
+    return str(path)
+
+
+def test_a_row_holds_image_labels_and_every_model(camvid, tmp_path):
+    files = compare_models(
+        [
+            ComparedModel('sky', camvid, sees_sky_only(camvid, tmp_path / 'a.pth')),
+            ComparedModel('again', camvid, sees_sky_only(camvid, tmp_path / 'b.pth')),
+        ],
+        tmp_path / 'drawn',
+        number=2,
+    )
+    assert [file.name for file in files] == ['0.png', '2.png']  # the ends of the test set
+    picture = cv2.imread(str(files[0]))[..., ::-1]
+    middle = picture[int(picture.shape[0] * 0.6)]
+    eighths = len(middle) // 8
+    sky = [128, 128, 128]  # its colour in the palette
+    assert middle[5 * eighths].tolist() == sky and middle[7 * eighths].tolist() == sky
+    label = np.array(Image.open(tmp_path / 'annotations/test/0.png'))
+    assert len(np.unique(label)) > 5 and len(np.unique(middle[2 * eighths + 5 : 4 * eighths - 5], axis=0)) > 5
+
+
+def test_no_models_and_a_checkpoint_of_another_network_are_refused(camvid, tmp_path):
+    with pytest.raises(ValueError, match='models: none'):
+        compare_models([], tmp_path)
+    torch.save(dict(weight=torch.zeros(1)), tmp_path / 'other.pth')
+    with pytest.raises(ValueError, match='other.pth'):
+        compare_models([ComparedModel('x', camvid, str(tmp_path / 'other.pth'))], tmp_path / 'drawn')
+    assert not (tmp_path / 'drawn').exists()
