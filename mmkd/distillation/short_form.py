@@ -11,7 +11,7 @@ from mmkd.registry import MODELS
 
 __all__ = ['Entry', 'compile_short_form', 'parse_short_form']
 
-KEYS = ('taps', 'levels', 'inputs', 'connector', 'loss', 'reduce')
+KEYS = ('taps', 'levels', 'inputs', 'connector', 'loss', 'reduce', 'start_iter')
 TAP_KEYS = ('type', 'source', 'data_idx', 'record_idx')
 SIDES = ('student', 'teacher')
 # how a connector's config may name its two numbers of channels: mmkd's way, mmrazor's ways
@@ -28,18 +28,22 @@ class Entry:
             ``record_idx``.
         levels: For both: ``'all'``, a tuple of indices, or None where ``record_idx`` picks one record.
         loss: Config of the loss.
-        connector: Config of the connectors on the student's features, or None.
+        connector: Config of the connectors on the student's features, a list of them, or None.
         reduce: ``'mean'`` or ``'sum'`` over the levels.
         inputs: Further arguments of the loss: for each its ``side`` and its tap.
+        more: For both, the further taps of a list.
+        start_iter: The iteration from which on the loss counts.
     """
 
     name: str
     taps: dict[str, dict[str, Any]]
     levels: dict[str, Any]
     loss: dict[str, Any]
-    connector: str | dict[str, Any] | None = None
+    connector: str | dict[str, Any] | Sequence | None = None
     reduce: str = 'mean'
     inputs: dict[str, tuple[str, dict[str, Any]]] = field(default_factory=dict)
+    more: dict[str, tuple[dict[str, Any], ...]] = field(default_factory=lambda: dict.fromkeys(SIDES, ()))
+    start_iter: int = 0
 
     @property
     def loss_name(self) -> str:
@@ -51,18 +55,40 @@ class Entry:
         """Whether the connectors cannot be built from the config alone."""
         if self.connector is None:
             return False
-        known = isinstance(self.connector, Mapping) and all(
-            any(key in self.connector for key in keys) for keys in CHANNEL_KEYS
+        connectors = self.connector if _is_list(self.connector) else [self.connector]
+        known = all(
+            connector is None
+            or isinstance(connector, Mapping)
+            and all(any(key in connector for key in keys) for keys in CHANNEL_KEYS)
+            for connector in connectors
         )
         return not known or self.levels['student'] == 'all'
 
-    def recorder(self, side: str) -> dict[str, Any]:
-        """The config of the recorder of one side."""
-        return _recorder(self.taps[side])
+    @property
+    def num_levels(self) -> int:
+        """How many levels the student has, where they are not all that there are."""
+        return len(self.levels['student']) if self.levels['student'] else 1 + len(self.more['student'])
+
+    def recorders(self, side: str) -> dict[str, dict[str, Any]]:
+        """The configs of the recorders of one side, the first under the name of the entry."""
+        further = {self._name_of(i): _recorder(tap) for i, tap in enumerate(self.more[side], 1)}
+        return {self.name: _recorder(self.taps[side]), **further}
 
     def record(self, side: str) -> dict[str, Any]:
-        """What is read of that recorder."""
-        return _record(self.taps[side], self.levels[side])
+        """What is read of the first recorder, and of which others (``more``)."""
+        record = _record(self.taps[side], self.levels[side])
+        if self.more[side]:
+            record['more'] = [
+                dict(recorder=self._name_of(i), **_record(tap, None)) for i, tap in enumerate(self.more[side], 1)
+            ]
+        return record
+
+    def _name_of(self, i: int) -> str:
+        return f'{self.name}/{i}'
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)
 
 
 def _recorder(tap: Mapping) -> dict[str, Any]:
@@ -81,15 +107,19 @@ def parse_short_form(distill: Mapping[str, Mapping]) -> list[Entry]:
 
     * ``taps``: the module whose output is compared, ``'neck'``, or ``dict(student=..., teacher=...)`` where the names
       differ. In place of a name, a dict with ``source`` and mmrazor's ``type`` (of the recorder, ``'ModuleOutputs'``),
-      ``data_idx`` (which item of an output of several), ``record_idx`` (which call alone).
+      ``data_idx`` (which item of an output of several), ``record_idx`` (which call alone). Or a list of these, each of
+      which is one level: ``['backbone.stage2', 'backbone.stage3']``. A source may be a method of a module, too:
+      ``'roi_head.mask_loss'``; what it returns is recorded.
     * ``levels``: which levels, as indices of the items of a tuple (the output of a neck) or of the calls of a module
       (a head that all levels share); default all. ``dict(student=..., teacher=...)`` where they are numbered apart.
     * ``inputs``: what else the loss looks at, by the name of its argument: a tap with the side it is on, as in
       ``scores_T=dict(side='teacher', source=...)``. Its levels are those of that side.
     * ``connector``: what the student's features go through, one for each level: ``'conv1x1'``, or the config of a
-      connector, in which the numbers of channels may be left out.
+      connector, in which the numbers of channels may be left out. Or a list of one for each level, None where nothing
+      is needed.
     * ``loss``: the config of the loss; ``weight`` may stand for ``loss_weight``.
     * ``reduce``: ``'mean'`` (default) or ``'sum'`` over the levels.
+    * ``start_iter``: the iteration of the run from which on the loss counts, default 0.
 
     Raises:
         ValueError: A key is unknown or missing, or its value is of a wrong kind; names the key.
@@ -115,20 +145,33 @@ def _parse_entry(name: str, entry: Mapping) -> Entry:
     if '.' in name:
         raise ValueError(f'{key}: a name without a dot was expected')
 
-    taps = {side: _parse_tap(tap, f'{key}.taps') for side, tap in _per_side(entry['taps']).items()}
+    lists = {side: _parse_taps(taps, f'{key}.taps') for side, taps in _per_side(entry['taps']).items()}
+    taps, more = ({side: part(found) for side, found in lists.items()} for part in (lambda x: x[0], lambda x: x[1:]))
+    if any(more.values()):
+        if len({len(found) for found in more.values()}) > 1:
+            raise ValueError(f'{key}.taps: as many of the teacher as of the student were expected, got {lists}')
+        if entry.get('levels') is not None:
+            raise ValueError(f'{key}: levels and a list of taps were both given, each of which is one level')
     levels = {side: _parse_levels(value, f'{key}.levels') for side, value in _per_side(entry.get('levels')).items()}
     if any('record_idx' in tap for tap in taps.values()):
         if entry.get('levels') is not None:
             raise ValueError(f'{key}: levels and record_idx were both given')
         levels = dict.fromkeys(SIDES)
+    elif any(more.values()):
+        levels = dict.fromkeys(SIDES)
     reduce = entry.get('reduce', 'mean')
     if reduce not in ('mean', 'sum'):
         raise ValueError(f"{key}.reduce: 'mean' or 'sum' was expected, got {reduce!r}")
     connector = entry.get('connector')
-    if connector is not None and not isinstance(connector, (str, Mapping)):
-        raise ValueError(f'{key}.connector: a name or a config was expected, got {connector!r}')
+    for one in connector if _is_list(connector) else [connector]:
+        if one is not None and not isinstance(one, (str, Mapping)):
+            raise ValueError(f'{key}.connector: a name or a config was expected, got {one!r}')
+    start_iter = entry.get('start_iter', 0)
+    if isinstance(start_iter, bool) or not isinstance(start_iter, int) or start_iter < 0:
+        raise ValueError(f'{key}.start_iter: a number of iterations was expected, got {start_iter!r}')
     loss = _parse_loss(entry['loss'], f'{key}.loss')
-    return Entry(name, taps, levels, loss, connector, reduce, _parse_inputs(entry.get('inputs'), loss, key))
+    inputs = _parse_inputs(entry.get('inputs'), loss, key)
+    return Entry(name, taps, levels, loss, connector, reduce, inputs, more, start_iter)
 
 
 def _parse_inputs(inputs: Any, loss: Mapping, key: str) -> dict[str, tuple[str, dict[str, Any]]]:
@@ -157,6 +200,12 @@ def _per_side(value: Any) -> dict[str, Any]:
     if isinstance(value, Mapping) and set(value) - {'_scope_'} == set(SIDES):
         return {side: value[side] for side in SIDES}
     return dict.fromkeys(SIDES, value)
+
+
+def _parse_taps(taps: Any, key: str) -> tuple[dict[str, Any], ...]:
+    if _is_list(taps) and not taps:
+        raise ValueError(f'{key}: at least one was expected, got none')
+    return tuple(_parse_tap(tap, key) for tap in (taps if _is_list(taps) else [taps]))
 
 
 def _parse_tap(tap: Any, key: str) -> dict[str, Any]:
@@ -237,7 +286,7 @@ def compile_short_form(
         arguments = _inputs_of(_loss_class(entry.loss['type'], f'distill.{entry.name}.loss'))
         mapping = {}
         for side, argument in zip(SIDES, arguments, strict=True):
-            config[f'{side}_recorders'][entry.name] = entry.recorder(side)
+            config[f'{side}_recorders'].update(entry.recorders(side))
             mapping[argument] = dict(recorder=entry.name, from_student=side == 'student', **entry.record(side))
         for argument, (side, tap) in entry.inputs.items():
             recorder = f'{entry.name}/{argument}'
@@ -253,6 +302,8 @@ def compile_short_form(
         config['loss_forward_mappings'][entry.loss_name] = mapping
         config['level_reduction'][entry.loss_name] = entry.reduce
         config['names'][entry.loss_name] = f'distill.{entry.name}'
+        if entry.start_iter:
+            config.setdefault('start_iter', {})[entry.loss_name] = entry.start_iter
     return config
 
 

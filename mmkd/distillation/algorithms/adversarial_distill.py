@@ -127,7 +127,9 @@ class HolisticOptions:
 def _first_call(tap: Any) -> Any:
     if isinstance(tap, str):
         return dict(source=tap, record_idx=0)
-    return dict(dict(record_idx=0), **tap) if isinstance(tap, Mapping) else tap
+    if not isinstance(tap, Mapping):
+        raise ValueError(f'holistic.taps: the name of a module or dict(source=...) was expected, got {tap!r}')
+    return dict(dict(record_idx=0), **tap)
 
 
 @MODELS.register_module()

@@ -215,6 +215,7 @@ class DenseDistill(SingleTeacherDistill):
         self.prepare()
         try:
             self.distiller.data_samples = data_samples  # for losses that look at the ground truth
+            self.distiller.networks = (self.student, self.teacher)  # or use a head
             self.distiller.set_deliveries_override(False)
             self.run_teacher(batch_inputs, data_samples)
             self.distiller.set_deliveries_override(True)
@@ -250,7 +251,7 @@ class DenseDistill(SingleTeacherDistill):
 
     def clear_records(self) -> None:
         """Lets go of all that is recorded, of the graph behind it, and of the data samples."""
-        self.distiller.data_samples = None
+        self.distiller.data_samples = self.distiller.networks = None
         self.student_recorders.clear()
         self.teacher_recorders.clear()
 

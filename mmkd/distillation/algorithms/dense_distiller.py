@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from mmengine.logging import MessageHub
 from mmengine.model import BaseModule, ModuleList
 from torch import Tensor
 
@@ -31,13 +32,21 @@ class LevelConnectors(BaseModule):
     """One connector for each level, with weights of its own.
 
     Args:
-        connector: ``'conv1x1'``, or the config of a connector (see :func:`build_connector`).
+        connector: ``'conv1x1'``, or the config of a connector (see :func:`build_connector`); or a list with one for
+            each level, None where it needs none.
         channels: Channels of the student's and of the teacher's feature, per level; None where the config has them.
+
+    Raises:
+        ValueError: There are more or fewer connectors than levels.
     """
 
-    def __init__(self, connector: str | dict, channels: Sequence[Sequence[int | None]]):
+    def __init__(self, connector: str | dict | Sequence, channels: Sequence[Sequence[int | None]]):
         super().__init__()
-        self.levels = ModuleList([build_connector(connector, *pair) for pair in channels])
+        if isinstance(connector, (str, Mapping)):
+            connector = [connector] * len(channels)
+        if len(connector) != len(channels):
+            raise ValueError(f'connector: {len(connector)} were given, there are {len(channels)} levels')
+        self.levels = ModuleList([build_connector(c, *pair) for c, pair in zip(connector, channels, strict=True)])
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
         """Applies each connector to its level.
@@ -62,14 +71,20 @@ class DenseDistiller(ConfigurableDistiller):
             preds_S=dict(recorder='fpn', from_student=True, levels=[0, 1, 2]),
             preds_T=dict(recorder='fpn', from_student=False, levels=[0, 1, 2])))
 
+    A record may go on in ``more=[dict(recorder=...), ...]``; all of them together are then the levels. That is for
+    levels that come from different modules, such as the stages of a backbone.
+
     A loss whose ``needs_data_samples`` is True gets the batch's data samples as ``data_samples``, beside what the
-    mapping gives it; one whose ``takes_levels`` is True gets all levels at once.
+    mapping gives it; one whose ``needs_networks`` is True gets ``student`` and ``teacher``; one whose ``takes_levels``
+    is True gets all levels at once, and may return a dict of losses, which are logged under its name and theirs.
 
     What the teacher recorded in half precision comes out as float32.
 
     Args:
         level_reduction: How the losses of the levels become one, ``'mean'`` or ``'sum'``; one word for all losses, or
             a dict from names of losses. With the mean, a loss weight means the same for any number of levels.
+        start_iter: For each loss by name, the iteration of the run from which on it counts, default 0. Before, it is
+            zero and not computed. Outside of a Runner there is no number of an iteration, and all of them count.
         names: How to call the losses in messages, by name.
         **kwargs: The arguments of ``ConfigurableDistiller``.
 
@@ -80,6 +95,7 @@ class DenseDistiller(ConfigurableDistiller):
     def __init__(
         self,
         level_reduction: str | Mapping[str, str] = 'mean',
+        start_iter: Mapping[str, int] | None = None,
         names: Mapping[str, str] | None = None,
         **kwargs,
     ):
@@ -89,7 +105,9 @@ class DenseDistiller(ConfigurableDistiller):
         if unknown:
             raise ValueError(f'level_reduction: one of {list(REDUCTIONS)} was expected, got {unknown[0]!r}')
         self.level_reduction = level_reduction
+        self.start_iter = start_iter or {}
         self.names = names or {}
+        self.networks: tuple | None = None  # student and teacher, while a batch is learned from; set by the algorithm
         self.data_samples: Sequence | None = None  # of the batch that is being learned from; set by the algorithm
 
     def init_weights(self) -> None:
@@ -108,11 +126,11 @@ class DenseDistiller(ConfigurableDistiller):
         taps = []
         for mapping in self.loss_forward_mappings.values():
             for record in mapping.values():
-                recorder = self.teacher_recorders.recorders.get(record.get('recorder'))
-                if record.get('from_student') or not hasattr(recorder, 'forward_hook'):
-                    continue
-                where = {key: record[key] for key in ('record_idx', 'data_idx', 'levels') if key in record}
-                taps.append(tap_of(recorder, **where))
+                for part in [] if record.get('from_student') else parts_of(record):
+                    recorder = self.teacher_recorders.recorders.get(part.get('recorder'))
+                    if hasattr(recorder, 'forward_hook'):
+                        where = {key: part[key] for key in ('record_idx', 'data_idx', 'levels') if key in part}
+                        taps.append(tap_of(recorder, **where))
         return list(dict.fromkeys(taps))
 
     def get_record(
@@ -124,8 +142,9 @@ class DenseDistiller(ConfigurableDistiller):
         connector: str | None = None,
         connector_idx: int | None = None,
         levels: str | Sequence[int] | None = None,
+        more: Sequence[Mapping] = (),
     ) -> Any:
-        """Returns what was recorded, past its connector; a list of levels if ``levels`` is given.
+        """Returns what was recorded, past its connector; a list of levels if ``levels`` or ``more`` is given.
 
         Raises:
             ValueError: A level does not exist, or nothing was recorded.
@@ -133,6 +152,10 @@ class DenseDistiller(ConfigurableDistiller):
         manager = self.student_recorders if from_student else self.teacher_recorders
         side = 'student' if from_student else 'teacher'
         data = read_record(manager.get_recorder(recorder), side, record_idx, data_idx, levels)
+        if more:
+            rest = [dict(part) for part in more]
+            rest = [read_record(manager.get_recorder(part.pop('recorder')), side, **part) for part in rest]
+            data = Levels([data, *rest])
         if not from_student:
             data = _in_single_precision(data)
         if connector:
@@ -153,9 +176,30 @@ class DenseDistiller(ConfigurableDistiller):
         Raises:
             ValueError: A loss cannot be computed; says which, from what, and why.
         """
-        return {name: self.compute_loss(name) for name in self.loss_forward_mappings}
+        losses = {}
+        for name in self.loss_forward_mappings:
+            loss = self.compute_loss(name) if self._has_started(name) else self.zero_loss(name)
+            if isinstance(loss, Mapping):
+                losses.update({f'{name}_{key}': value for key, value in loss.items()})
+            else:
+                losses[name] = loss
+        return losses
 
-    def compute_loss(self, name: str) -> Tensor:
+    def _has_started(self, name: str) -> bool:
+        start = self.start_iter.get(name, 0)
+        iteration = MessageHub.get_current_instance().get_info('iter') if start else None  # the Runner's
+        return iteration is None or iteration >= start
+
+    def zero_loss(self, name: str) -> Tensor:
+        """Zero that still depends on all that this loss trains: DDP waits for a gradient of it."""
+        used = [record.get('connector') for record in self.loss_forward_mappings[name].values()]
+        trained = [self.distill_losses[name], *(self.connectors[key] for key in dict.fromkeys(used) if key)]
+        sums = [p.sum() for module in trained for p in module.parameters() if p.requires_grad]
+        if not sums and self.networks is not None:  # on the device of the student
+            sums = [next(self.networks[0].parameters()).new_zeros(())]
+        return 0 * sum(sums, torch.zeros(()))
+
+    def compute_loss(self, name: str) -> Tensor | dict[str, Tensor]:
         """One loss of what the recorders hold; see :meth:`compute_distill_losses`."""
         arguments = {}
         try:
@@ -167,7 +211,8 @@ class DenseDistiller(ConfigurableDistiller):
         except (ValueError, TypeError, AssertionError, RuntimeError, IndexError) as error:
             shapes = ''.join(f'; {key} {_shapes(value)}' for key, value in arguments.items())
             raise ValueError(f'{self.names.get(name, f"distill.{name}")}: {error}{shapes}') from error
-        if self.training and torch.is_grad_enabled() and 'loss' in name and not loss.requires_grad:
+        has_graph = any(tensor.requires_grad for tensor in tensors_in(loss))
+        if self.training and torch.is_grad_enabled() and 'loss' in name and not has_graph:
             warnings.warn(
                 f'{self.names.get(name, name)} has no gradient: what it reads of the student is frozen, or lies inside '
                 'activation checkpointing (with_cp=True)',
@@ -175,9 +220,13 @@ class DenseDistiller(ConfigurableDistiller):
             )
         return loss
 
-    def _loss_of(self, name: str, arguments: Mapping[str, Any]) -> Tensor:
+    def _loss_of(self, name: str, arguments: Mapping[str, Any]) -> Tensor | dict[str, Tensor]:
         loss = self.distill_losses[name]
         samples = {}
+        if getattr(loss, 'needs_networks', False):
+            if self.networks is None:
+                raise ValueError(f'{type(loss).__name__} needs the networks, which an algorithm of mmkd gives it')
+            samples.update(zip(('student', 'teacher'), self.networks, strict=True))
         if getattr(loss, 'needs_data_samples', False):
             if self.data_samples is None:
                 raise ValueError(f'{type(loss).__name__} needs the data samples of the batch, and there are none')
@@ -192,12 +241,21 @@ class DenseDistiller(ConfigurableDistiller):
             reduction = reduction.get(name, 'mean')
         levels = next(iter(counts.values()))
         if getattr(loss, 'takes_levels', False):
-            return loss(**arguments, **samples) * (levels if reduction == 'sum' else 1)
+            return _times(loss(**arguments, **samples), levels if reduction == 'sum' else 1)
         values = [
             loss(**{key: value[i] if key in counts else value for key, value in arguments.items()}, **samples)
             for i in range(levels)
         ]
         return REDUCTIONS[reduction](torch.stack(values))
+
+
+def parts_of(record: Mapping) -> list[Mapping]:
+    """The single records of one that goes on in ``more``."""
+    return [record, *record.get('more', ())]
+
+
+def _times(loss: Tensor | Mapping[str, Tensor], factor: int) -> Tensor | dict[str, Tensor]:
+    return {key: factor * v for key, v in loss.items()} if isinstance(loss, Mapping) else factor * loss
 
 
 def _in_single_precision(data):

@@ -17,7 +17,7 @@ from ..early_exit import run_until_last_tap
 from ..isolation import evaluating, preserve_rng_state
 from ..short_form import Entry
 from ..teacher import FrozenTeacher
-from .dense_distiller import DenseDistiller
+from .dense_distiller import DenseDistiller, parts_of
 from .recording import TapRecorders, read_record, tap_of, tensors_in
 
 import_mmrazor()
@@ -55,7 +55,7 @@ def infer_channels(
         Exception: Whatever a network raises that cannot run the image; ValueError for a tap that does not exist.
     """
     channels: Channels = {
-        entry.name: [(None, None)] * len(entry.levels['student'] or (0,))
+        entry.name: [(None, None)] * entry.num_levels
         for entry in entries
         if entry.connector is not None and not entry.needs_channels
     }
@@ -69,21 +69,28 @@ def infer_channels(
 
 def _channels_of(entries: Sequence[Entry], side: str, model: nn.Module, size: Sequence[int]) -> dict[str, list[int]]:
     with DefaultScope.overwrite_default_scope('mmrazor'):
-        manager = RecorderManager({entry.name: entry.recorder(side) for entry in entries})
+        manager = RecorderManager({k: v for entry in entries for k, v in entry.recorders(side).items()})
     recorders = TapRecorders(manager, side, keep_inplace=True)
     recorders.initialize(model)
-    taps = [tap_of(manager.get_recorder(entry.name), **entry.record(side)) for entry in entries]
+    parts = {entry.name: parts_of(dict(entry.record(side), recorder=entry.name)) for entry in entries}
+    taps = [tap_of(manager.get_recorder(part['recorder']), **_where(part)) for one in parts.values() for part in one]
     image, samples = dummy_batch(size, next(model.parameters()).device)
     with evaluating(model), preserve_rng_state(), torch.no_grad(), recorders.attached(model, learn=False):
         run_until_last_tap(model, taps, lambda: model(image, samples, mode='tensor'))
     channels = {}
     for entry in entries:
         try:
-            record = read_record(manager.get_recorder(entry.name), side, **entry.record(side))
+            record = [
+                read_record(manager.get_recorder(part['recorder']), side, **_where(part)) for part in parts[entry.name]
+            ]
         except ValueError as error:
             raise ValueError(f'distill.{entry.name}: {error}') from error
         channels[entry.name] = [tensor.size(1) for tensor in tensors_in(record)]
     return channels
+
+
+def _where(part: dict) -> dict:
+    return {key: value for key, value in part.items() if key not in ('recorder', 'more')}
 
 
 # ---- losses ----------------------------------------------------------------------------------------------------------
@@ -105,6 +112,7 @@ def check_losses(algorithm, size: Sequence[int]) -> None:
     student, distiller = algorithm.student, algorithm.distiller
     image, samples = dummy_batch(size, next(student.parameters()).device)
     try:
+        distiller.networks = (student, algorithm.teacher)
         distiller.data_samples = [_with_ground_truth(sample, size, image.device) for sample in samples]
         with evaluating(student, distiller), preserve_rng_state(), torch.no_grad():
             _run_teacher(algorithm, image, samples)
@@ -167,4 +175,4 @@ def _run_student(algorithm, image: Tensor, samples: list) -> bool:
 
 def _was_recorded(distiller, record: dict) -> bool:
     manager = distiller.student_recorders if record['from_student'] else distiller.teacher_recorders
-    return bool(manager.get_recorder(record['recorder']).data_buffer)
+    return all(manager.get_recorder(part['recorder']).data_buffer for part in parts_of(record))

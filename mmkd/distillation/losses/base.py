@@ -20,7 +20,9 @@ class DistillationLoss(nn.Module):
         needs_data_samples: Whether the algorithm is to call ``forward`` with ``data_samples=``, the list of the batch's
             data samples, with the ground truth. On a class, or on an instance whose options ask for it.
         takes_levels: Whether ``forward`` is to be called once with the lists of all levels, as a loss with parameters
-            for each level needs it, and not once per level.
+            for each level needs it, and not once per level. Such a loss may return several losses, as a dict.
+        needs_networks: Whether the algorithm is to call ``forward`` with ``student=``, the student, and ``teacher=``,
+            the ``FrozenTeacher``, for losses that use their heads.
 
     Args:
         loss_weight: Factor on the loss.
@@ -29,6 +31,7 @@ class DistillationLoss(nn.Module):
 
     needs_data_samples = False
     takes_levels = False
+    needs_networks = False
 
     def __init__(self, loss_weight: float = 1.0, **options):
         super().__init__()
