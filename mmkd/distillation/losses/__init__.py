@@ -21,6 +21,7 @@ __all__ = [
     'DistillationLoss',
     'FSPLoss',
     'FeatureMSELoss',
+    'LogitStandardized',
     'MGDLoss',
     'OverhaulLoss',
     'PKDLoss',
@@ -41,5 +42,6 @@ __all__ = [
     'pair_wise_loss',
     'pixel_wise_loss',
     'pkd_loss',
+    'standardize_logits',
     'teacher_bounded_loss',
 ]
