@@ -5,8 +5,10 @@ from .base import DistillationLoss
 from .channel_wise import ChannelWiseDivergence, channel_wise_divergence
 from .dist import DISTLoss, dist_loss
 from .feature_mse import FeatureMSELoss, feature_mse_loss
+from .fgd import FGDLoss, fgd_focal_loss, fgd_global_loss, foreground_masks
 from .fsp import FSPLoss, fsp_loss, fsp_matrix
 from .holistic import adversarial_critic_loss, adversarial_student_loss, gradient_penalty
+from .logit_standardization import LogitStandardized, standardize_logits
 from .mgd import MGDLoss, mgd_loss
 from .overhaul import OverhaulLoss, overhaul_loss, overhaul_margin
 from .pair_wise import PairWiseLoss, pair_wise_loss
@@ -19,6 +21,7 @@ __all__ = [
     'ChannelWiseDivergence',
     'DISTLoss',
     'DistillationLoss',
+    'FGDLoss',
     'FSPLoss',
     'FeatureMSELoss',
     'LogitStandardized',
@@ -33,6 +36,9 @@ __all__ = [
     'channel_wise_divergence',
     'dist_loss',
     'feature_mse_loss',
+    'fgd_focal_loss',
+    'fgd_global_loss',
+    'foreground_masks',
     'fsp_loss',
     'fsp_matrix',
     'gradient_penalty',
