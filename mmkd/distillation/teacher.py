@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -226,6 +227,12 @@ class FrozenTeacher:
         model = self.model
         with torch.no_grad(), self._precision(_device_of(model) or torch.device('cpu')):
             return model.val_step(data)
+
+    @contextmanager
+    def inference(self, device: torch.device) -> Iterator[None]:
+        """For running a part of the network on the side: without a graph, in the teacher's own precision."""
+        with torch.no_grad(), self._precision(device):
+            yield
 
     def _precision(self, device: torch.device) -> torch.autocast:
         # 'disabled' matters: within the student's autocast a plain block would be in its precision

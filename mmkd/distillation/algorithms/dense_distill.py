@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from mmkd.compat import import_mmrazor
 from mmkd.registry import MODELS
 
+from .. import detection  # noqa: F401  registers its losses
 from ..isolation import preserve_rng_state
 from ..network import build_network, resolve_network
 from ..short_form import compile_short_form, parse_short_form

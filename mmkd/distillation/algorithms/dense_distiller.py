@@ -234,14 +234,14 @@ class DenseDistiller(ConfigurableDistiller):
         counts = {key: len(value) for key, value in arguments.items() if isinstance(value, Levels)}
         if not counts:
             return loss(**arguments, **samples)
-        if len(set(counts.values())) > 1:
-            raise ValueError(f'the numbers of levels differ: {", ".join(f"{k} {n}" for k, n in counts.items())}')
         reduction = self.level_reduction
         if not isinstance(reduction, str):
             reduction = reduction.get(name, 'mean')
         levels = next(iter(counts.values()))
         if getattr(loss, 'takes_levels', False):
             return _times(loss(**arguments, **samples), levels if reduction == 'sum' else 1)
+        if len(set(counts.values())) > 1:
+            raise ValueError(f'the numbers of levels differ: {", ".join(f"{k} {n}" for k, n in counts.items())}')
         values = [
             loss(**{key: value[i] if key in counts else value for key, value in arguments.items()}, **samples)
             for i in range(levels)
