@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -9,10 +12,21 @@ from torch import Tensor
 from mmkd.registry import MODELS
 
 from .base import DistillationLoss, Levels
-from .functional import ALIGN, align_size, check_batch, check_choice, check_positive, distillation_loss
+from .boundary import boundary_map, predicted_classes
+from .data_samples import label_maps
+from .functional import (
+    ALIGN,
+    align_size,
+    at_least_float32,
+    check_batch,
+    check_choice,
+    check_positive,
+    distillation_loss,
+)
 
 MODES = ('kl', 'ce')
 ACTIVATIONS = ('softmax', 'sigmoid')
+BOUNDARIES = ('teacher', 'label')
 REDUCTIONS = ('mean', 'batch_sum', 'class_mean', 'batchmean', 'sum')
 
 
@@ -143,10 +157,18 @@ def _check_options(temperature, mode, activation, reduction, align, legacy_unper
 
 @MODELS.register_module()
 class PixelWiseLoss(DistillationLoss):
-    """Module of :func:`pixel_wise_loss`.
+    """Module of :func:`pixel_wise_loss`, which may give more weight to the pixels along borders between classes.
+
+    There the teacher knows most that the labels do not say, and a student errs most (Liu et al. 2024, BPKD: Boundary
+    Privileged Knowledge Distillation, which treats this band on its own).
 
     Args:
         temperature, mode, activation, reduction, align, align_corners, legacy_unpermuted: See :func:`pixel_wise_loss`.
+        boundary_weight: How often a pixel near a border counts, above 0; the others count once.
+        boundary_width: How many pixels of the compared maps the band reaches to either side.
+        boundary_of: Whose borders: those of the classes that the ``'teacher'`` predicts, or of the ``'label'`` in the
+            data samples.
+        ignore_index: The value of pixels without a label. They have no border, and count once.
         loss_weight: Factor on the loss.
 
     Example:
@@ -166,9 +188,16 @@ class PixelWiseLoss(DistillationLoss):
         align: str = 'none',
         align_corners: bool = False,
         legacy_unpermuted: bool = False,
+        boundary_weight: float = 1.0,
+        boundary_width: int = 1,
+        boundary_of: str = 'teacher',
+        ignore_index: int = 255,
         loss_weight: float = 1.0,
     ):
         _check_options(temperature, mode, activation, reduction, align, legacy_unpermuted)
+        check_positive('pixel-wise loss: boundary_weight', boundary_weight)
+        check_positive('pixel-wise loss: boundary_width', boundary_width)
+        check_choice('pixel-wise loss: boundary_of', boundary_of, BOUNDARIES)
         super().__init__(
             loss_weight,
             temperature=temperature,
@@ -179,7 +208,35 @@ class PixelWiseLoss(DistillationLoss):
             align_corners=align_corners,
             legacy_unpermuted=legacy_unpermuted,
         )
+        self.boundary_weight = boundary_weight
+        self.boundary = dict(width=boundary_width, ignore_index=ignore_index)
+        self.boundary_of = boundary_of
+        self.needs_data_samples = boundary_weight != 1 and boundary_of == 'label'
 
-    def forward(self, preds_S: Levels, preds_T: Levels, mask: Levels | None = None) -> Tensor:
+    def forward(
+        self, preds_S: Levels, preds_T: Levels, mask: Levels | None = None, data_samples: Sequence | None = None
+    ) -> Tensor:
         """The weighted loss of logits (N, C, *), or its mean over two lists of levels (with a list of masks)."""
-        return self.weigh(pixel_wise_loss, preds_S, preds_T, mask=mask)
+        if self.boundary_weight == 1:
+            return self.weigh(pixel_wise_loss, preds_S, preds_T, mask=mask)
+        function = functools.partial(self._with_borders, data_samples=data_samples)
+        return self.weigh(function, preds_S, preds_T, mask=mask)
+
+    def _with_borders(self, student, teacher, mask, data_samples, **options) -> Tensor:
+        """The loss of one level, with the weights of the borders in its mask."""
+        check_batch(student, teacher, 'pixel-wise loss')
+        sized = at_least_float32(student.detach()), at_least_float32(teacher.detach())
+        sized = align_size(*sized, options['align'], options['align_corners'], 'pixel-wise loss')
+        if self.boundary_of == 'teacher':
+            classes = predicted_classes(sized[1], options['activation'])
+        else:
+            classes = label_maps(data_samples or [], sized[0].shape[2:], "pixel-wise loss with boundary_of='label'")
+        near = boundary_map(classes.to(student.device), **self.boundary)
+        weights = torch.where(near, self.boundary_weight, 1.0)
+        return pixel_wise_loss(student, teacher, **options, mask=weights if mask is None else weights * mask)
+
+    def extra_repr(self) -> str:
+        """The options."""
+        if self.boundary_weight == 1:
+            return super().extra_repr()
+        return f'{super().extra_repr()}, boundary_weight={self.boundary_weight!r}, boundary_of={self.boundary_of!r}'
