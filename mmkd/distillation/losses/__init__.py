@@ -8,6 +8,7 @@ from .feature_mse import FeatureMSELoss, feature_mse_loss
 from .fgd import FGDLoss, fgd_focal_loss, fgd_global_loss, foreground_masks
 from .fsp import FSPLoss, fsp_loss, fsp_matrix
 from .holistic import adversarial_critic_loss, adversarial_student_loss, gradient_penalty
+from .localization import LocalizationDistillationLoss, localization_distillation_loss
 from .logit_standardization import LogitStandardized, standardize_logits
 from .mgd import MGDLoss, mgd_loss
 from .overhaul import OverhaulLoss, overhaul_loss, overhaul_margin
@@ -24,6 +25,7 @@ __all__ = [
     'FGDLoss',
     'FSPLoss',
     'FeatureMSELoss',
+    'LocalizationDistillationLoss',
     'LogitStandardized',
     'MGDLoss',
     'OverhaulLoss',
@@ -42,6 +44,7 @@ __all__ = [
     'fsp_loss',
     'fsp_matrix',
     'gradient_penalty',
+    'localization_distillation_loss',
     'mgd_loss',
     'overhaul_loss',
     'overhaul_margin',
