@@ -7,7 +7,7 @@ model = dict(
     student={{_base_.model}},
     teacher=dict(
         cfg_path='{{ fileDirname }}/centermask_v39_nuclei.py',
-        ckpt='{{$MMKD_TEACHER_CKPT:work_dirs/centermask_v39_nuclei/iter_250.pth}}',
+        ckpt='{{$MMKD_TEACHER_CKPT:work_dirs/centermask_v39_nuclei/iter_180.pth}}',
     ),
     distill=dict(
         cls=dict(
