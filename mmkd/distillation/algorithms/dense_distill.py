@@ -15,6 +15,7 @@ from mmkd.compat import import_mmrazor
 from mmkd.registry import MODELS
 
 from .. import detection  # noqa: F401  registers its losses
+from ..inherit import inherit_weights, parse_inherit
 from ..isolation import preserve_rng_state
 from ..network import build_network, resolve_network
 from ..short_form import compile_short_form, parse_short_form
@@ -61,6 +62,9 @@ class DenseDistill(SingleTeacherDistill):
         distill: The losses in the short form, see :func:`parse_short_form`.
         distiller: The losses in mmrazor's vocabulary, in place of ``distill``. A ``ConfigurableDistiller`` is built as
             a :class:`DenseDistiller`, which understands ``levels`` in addition.
+        inherit: Modules of the student that begin with the weights of the teacher's, which must be built alike:
+            ``'bbox_head'``, several in a list, or ``dict(<the student's>='<the teacher's>')``. Copied when training
+            starts; a checkpoint that is resumed or loaded from overwrites them.
         architecture: mmrazor's name of ``student``.
         teacher_ckpt: mmrazor's name of ``teacher.ckpt``. None, written out, starts with a random teacher.
         student_trainable: Whether the student learns; only without its own loss can it be False.
@@ -86,6 +90,7 @@ class DenseDistill(SingleTeacherDistill):
         distill: Mapping[str, Mapping] | None = None,
         distiller: nn.Module | Mapping | None = None,
         *,
+        inherit: str | Sequence[str] | Mapping[str, str] | None = None,
         architecture: BaseModel | Mapping | None = None,
         teacher_ckpt: Any = NOT_GIVEN,
         student_trainable: bool = True,
@@ -116,6 +121,7 @@ class DenseDistill(SingleTeacherDistill):
         self.teacher = FrozenTeacher.from_config(teacher, teacher_ckpt)
         self.student_trainable = student_trainable
         self.calculate_student_loss = calculate_student_loss
+        self.inherit = parse_inherit(inherit)
         self.dry_run_size = _dry_run_size(dry_run)
         self.distillation_stopped = False  # set by mmrazor's StopDistillHook
         self._prepared = False
@@ -197,6 +203,7 @@ class DenseDistill(SingleTeacherDistill):
         """Initialises the student and the connectors, and makes the teacher ready: training is about to begin."""
         self.teacher.build()  # before anything that takes long, for mistakes in the config
         super().init_weights()
+        inherit_weights(self.student, self.teacher.model, self.inherit)
         self.prepare()
 
     # ---- training ----------------------------------------------------------------------------------------------------

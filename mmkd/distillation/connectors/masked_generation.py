@@ -56,7 +56,7 @@ class MaskedGenerationConnector(BaseModule):
     ):
         super().__init__(init_cfg)
         if not 0 <= mask_ratio < 1:
-            raise ValueError(f'MaskedGenerationConnector: mask_ratio: expected 0 <= mask_ratio < 1, but got {mask_ratio}')
+            raise ValueError(f'MaskedGenerationConnector: mask_ratio: expected 0 <= ratio < 1, but got {mask_ratio}')
         if mask_on not in MASKED:
             raise ValueError(f'MaskedGenerationConnector: mask_on: expected one of {MASKED}, but got {mask_on!r}')
         self.mask_ratio = mask_ratio

@@ -94,7 +94,7 @@ def test_half_precision_stays():
 
 
 def test_options_out_of_range_are_refused():
-    with pytest.raises(ValueError, match='mask_ratio: expected 0 <= mask_ratio < 1, but got 1'):
+    with pytest.raises(ValueError, match='mask_ratio: expected 0 <= ratio < 1, but got 1'):
         MaskedGenerationConnector(3, 3, mask_ratio=1)
     with pytest.raises(ValueError, match="mask_on: .* 'batch'"):
         MaskedGenerationConnector(3, 3, mask_on='batch')
