@@ -1,8 +1,9 @@
 from .block_padded_mobilenet_v2 import BlockPaddedMobileNetV2
 from .dilated_mobilenet_v2 import DilatedMobileNetV2
 from .dilated_resnet import DilatedResNet
+from .dla import DLA
 from .espnet import ESPNet
 from .mobilenet_v2 import MobileNetV2
 from .vovnet import VoVNet
 
-__all__ = ['BlockPaddedMobileNetV2', 'DilatedMobileNetV2', 'DilatedResNet', 'ESPNet', 'MobileNetV2', 'VoVNet']
+__all__ = ['DLA', 'BlockPaddedMobileNetV2', 'DilatedMobileNetV2', 'DilatedResNet', 'ESPNet', 'MobileNetV2', 'VoVNet']

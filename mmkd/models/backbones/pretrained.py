@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from mmengine.logging import print_log
@@ -32,7 +32,9 @@ def without_pretrained(module: BaseModule) -> Iterator[list[dict]]:
         module.init_cfg = init_cfg
 
 
-def load_pretrained_backbone(module: nn.Module, checkpoint: str, prefix: str | None = None, **kwargs) -> None:
+def load_pretrained_backbone(
+    module: nn.Module, checkpoint: str, prefix: str | None = None, unused: Sequence[str] = (), **kwargs
+) -> None:
     """Fills a backbone from a file; mmengine would do nothing but warn when no name of the file fits.
 
     Names are mmkd's, or those of centermask2 and maskrcnn-benchmark with whatever they put before a backbone. Offsets
@@ -42,6 +44,7 @@ def load_pretrained_backbone(module: nn.Module, checkpoint: str, prefix: str | N
         module: The backbone.
         checkpoint: A file, or an address that mmengine understands (``https://...``, ``open-mmlab://...``).
         prefix: Of all names only those that begin with it are looked at, without it: ``'backbone.'``.
+        unused: Beginnings of names in the file that nothing depends on and the backbone does not have.
         **kwargs: Other keys of mmengine's ``Pretrained``; unused.
 
     Raises:
@@ -76,7 +79,7 @@ def load_pretrained_backbone(module: nn.Module, checkpoint: str, prefix: str | N
     # A V-39 finds all that it needs in a V-99, and would take a part of it.
     children = {key.partition('.')[0] for key in own}
     surplus = [key for key in state_dict if key not in own and key.partition('.')[0] in children]
-    surplus = [key for key in surplus if not key.endswith('num_batches_tracked')]
+    surplus = [key for key in surplus if not key.endswith('num_batches_tracked') and not key.startswith(tuple(unused))]
     if surplus:
         raise ValueError(
             f'{name}: {len(surplus)} of its weights have no place in the backbone, first {surplus[0]!r}. Is it of '
