@@ -17,7 +17,10 @@ from mmkd.engine import DistillOptimWrapper
 from mmkd.registry import MODELS
 
 ROWS = ('pi', 'pi-pa', 'pi-pa-ho', 'pi-pa-ho-conditional')
-NAMES = sorted(path.name for path in FOLDER.glob('kd/*.py') if path.stem.split('_')[-1] in ROWS)
+STUDENTS = ('espnet', 'pspnet')
+NAMES = sorted(
+    path.name for path in FOLDER.glob('kd/*.py') if path.stem.split('_')[-1] in ROWS and path.name.startswith(STUDENTS)
+)
 REDUCED = sorted(path.name for path in FOLDER.glob('_quick_/*_from_*_camvid_*.py'))
 EIGHTY = ('pspnet_r18', 'pspnet_mobilenetv2')  # with the weights of the released code; the others with the paper's
 

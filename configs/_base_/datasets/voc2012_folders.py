@@ -1,0 +1,72 @@
+# As voc2012_513x513.py, from folders by split in data/voc2012 or where the environment variable MMKD_VOC_ROOT says:
+#     images/{train,val}/*.jpg, annotations/{train,val}/*.png
+_base_ = './voc2012_513x513.py'
+
+data_root = '{{$MMKD_VOC_ROOT:data/voc2012}}/'
+metainfo = dict(
+    classes=(
+        'background',
+        'aeroplane',
+        'bicycle',
+        'bird',
+        'boat',
+        'bottle',
+        'bus',
+        'car',
+        'cat',
+        'chair',
+        'cow',
+        'diningtable',
+        'dog',
+        'horse',
+        'motorbike',
+        'person',
+        'pottedplant',
+        'sheep',
+        'sofa',
+        'train',
+        'tvmonitor',
+    ),
+    palette=[
+        [0, 0, 0],
+        [128, 0, 0],
+        [0, 128, 0],
+        [128, 128, 0],
+        [0, 0, 128],
+        [128, 0, 128],
+        [0, 128, 128],
+        [128, 128, 128],
+        [64, 0, 0],
+        [192, 0, 0],
+        [64, 128, 0],
+        [192, 128, 0],
+        [64, 0, 128],
+        [192, 0, 128],
+        [64, 128, 128],
+        [192, 128, 128],
+        [0, 64, 0],
+        [128, 64, 0],
+        [0, 192, 0],
+        [128, 192, 0],
+        [0, 64, 128],
+    ],
+)
+train_dataloader = dict(
+    dataset=dict(
+        type='BaseSegDataset',
+        data_root=data_root,
+        ann_file='',
+        metainfo=metainfo,
+        data_prefix=dict(img_path='images/train', seg_map_path='annotations/train'),
+    )
+)
+val_dataloader = dict(
+    dataset=dict(
+        type='BaseSegDataset',
+        data_root=data_root,
+        ann_file='',
+        metainfo=metainfo,
+        data_prefix=dict(img_path='images/val', seg_map_path='annotations/val'),
+    )
+)
+test_dataloader = val_dataloader

@@ -1,0 +1,20 @@
+# DeepLabV3+-MobileNetV2 taught by DeepLabV3+-R101 on VOC 2012: pixel-wise, on the decoder's last map before its ReLU.
+# See docs/deeplabv3plus_kd.md. Data, schedule and learning rate are the student's.
+_base_ = ['../deeplabv3plus_kd/deeplabv3plus_mobilenetv2_120e_voc2012-513x513.py', '../_base_/distill.py']
+
+model = dict(
+    _delete_=True,
+    type='mmkd.DenseDistill',
+    student={{_base_.model}},
+    teacher=dict(
+        cfg_path='mmkd::deeplabv3plus_kd/deeplabv3plus_r101_120e_voc2012-513x513.py',
+        ckpt='{{$MMKD_TEACHER_CKPT:checkpoints/deeplabv3plus_r101_voc2012.pth}}',
+    ),
+    distill=dict(
+        # each column of the map of activity gets length 1, as in the authors' code, which the weight is for
+        pi=dict(
+            taps='decode_head.conv2.bn',
+            loss=dict(type='mmkd.AttentionTransferLoss', normalize='column', loss_weight=100.0),
+        ),
+    ),
+)

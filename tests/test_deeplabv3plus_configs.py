@@ -1,0 +1,342 @@
+"""The configs of DeepLabV3+-KD through the runner, at a reduced size, and what they say."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from mmengine.config import Config, ConfigDict
+from mmengine.registry import DefaultScope
+from mmengine.runner import Runner
+from PIL import Image
+
+import mmkd  # noqa: F401  first: makes ``mmkd::`` configs resolve
+from mmkd.distillation.network import resolve_network
+from mmkd.registry import MODELS
+
+FOLDER = Path(__file__).parents[1] / 'configs'
+PLAIN = sorted(f'deeplabv3plus_kd/{path.name}' for path in FOLDER.glob('deeplabv3plus_kd/*.py'))
+KD = sorted(f'kd/{path.name}' for path in FOLDER.glob('kd/deeplabv3plus_*.py'))
+REDUCED = sorted(f'_quick_/{path.name}' for path in FOLDER.glob('_quick_/deeplabv3plus_*.py'))
+QUICK = ('deeplabv3plus_kd/deeplabv3plus_r18_120e_voc2012-513x513.py',)
+SIZE = (65, 65)
+IMAGE = (60, 80)
+
+
+def write(path, array):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(array).save(path)
+
+
+@pytest.fixture
+def voc(tmp_path, monkeypatch):
+    """Four images of noise in the layout of VOCdevkit and in folders by split, with names of three kinds of lists."""
+    rng = np.random.default_rng(0)
+    root = tmp_path / 'voc'
+    lists = root / 'ImageSets' / 'Segmentation'
+    lists.mkdir(parents=True)
+    for split in ('train', 'val', 'test'):
+        names = [f'2007_00000{i}_{split}' for i in range(2)]
+        (lists / f'{split}.txt').write_text('\n'.join(names) + '\n')
+        for name in names:
+            image = rng.integers(0, 256, (*IMAGE, 3), np.uint8)
+            label = rng.integers(0, 21, IMAGE, np.uint8)
+            label[:5] = 255
+            for folder in ('JPEGImages', f'images/{split}'):
+                write(root / folder / f'{name}.jpg', image)
+            for folder in ('SegmentationClass', f'annotations/{split}') if split != 'test' else ():
+                write(root / folder / f'{name}.png', label)
+    monkeypatch.setenv('MMKD_VOC_ROOT', str(root))
+    return root
+
+
+def reduced(name, work_dir):
+    """The config with crops of 65 x 65, narrow networks, two iterations and one process."""
+    cfg = Config.fromfile(FOLDER / name)
+    cfg.work_dir = str(work_dir)
+    for key in ('train', 'val', 'test'):
+        loader = cfg[f'{key}_dataloader']
+        loader.update(num_workers=0, persistent_workers=False, pin_memory=False)
+        for step in loader.dataset.pipeline:
+            if step.type in ('RandomResize', 'Resize'):
+                step.scale = (520, 65)
+            elif step.type == 'RandomCrop':
+                step.crop_size = SIZE
+            elif step.type == 'Pad':
+                step.size = SIZE
+    cfg.train_dataloader.batch_size = 2
+    cfg.train_cfg.update(max_iters=2, val_interval=2)
+    cfg.default_hooks.checkpoint.interval = 1
+    if cfg.model.type == 'mmkd.DenseDistill':
+        shrink(cfg.model.student)
+        teacher = resolve_network(dict(cfg_path=cfg.model.teacher.cfg_path), 'teacher')
+        shrink(teacher)
+        cfg.model.teacher = ConfigDict(**teacher, ckpt=None, allow_random=True)
+        cfg.model.dry_run = dict(size=SIZE)
+    else:
+        shrink(cfg.model)
+    return cfg
+
+
+def shrink(network):
+    """Random weights, and an eighth of the channels of ResNets and heads."""
+    network.data_preprocessor.size = SIZE
+    network.backbone.init_cfg = None
+    network.decode_head.channels = 16
+    if 'depth' in network.backbone:
+        expansion = 4 if network.backbone.depth > 34 else 1
+        network.backbone.update(base_channels=8, stem_channels=8)
+        network.decode_head.update(in_channels=64 * expansion, c1_in_channels=8 * expansion)
+
+
+def equal(a, b):
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(equal(a[key], b[key]) for key in a)
+    return torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b
+
+
+@pytest.mark.parametrize(
+    'name', [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in PLAIN + KD + REDUCED]
+)
+def test_config_trains_evaluates_and_resumes(name, voc, tmp_path):
+    runner = Runner.from_cfg(reduced(name, tmp_path / 'run'))
+    runner.train()
+    scalars = {key: value.current() for key, value in runner.message_hub.log_scalars.items()}
+    assert runner.iter == 2
+    assert 0 <= scalars['val/mIoU'] <= 100
+    distill = runner.cfg.model.get('distill', {})
+    task = 'student.decode.loss_ce' if distill else 'decode.loss_ce'
+    for loss in (task, *(f'distill.loss_{key}' for key in distill)):
+        assert 0 < scalars[f'train/{loss}'] < 1000, loss
+
+    cfg = reduced(name, tmp_path / 'run')
+    cfg.resume = True
+    cfg.train_cfg.max_iters = 3
+    resumed = Runner.from_cfg(cfg)
+    resumed.optim_wrapper = resumed.build_optim_wrapper(resumed.optim_wrapper)
+    resumed.load_or_resume()
+    assert resumed.iter == 2
+    assert equal(resumed.model.state_dict(), runner.model.state_dict())
+    assert equal(resumed.optim_wrapper.state_dict(), runner.optim_wrapper.state_dict())
+    resumed.train()
+    assert resumed.iter == 3
+    assert (tmp_path / 'run' / 'iter_3_student.pth').is_file() == bool(distill)
+    assert resumed.test().keys() >= {'mIoU', 'mAcc', 'aAcc'}
+
+
+# ---- networks --------------------------------------------------------------------------------------------------------
+
+
+def built(name):
+    cfg = Config.fromfile(FOLDER / name)
+    with DefaultScope.overwrite_default_scope('mmseg'), torch.device('meta'):
+        model = MODELS.build(cfg.model)
+        model.eval()
+    return model
+
+
+@pytest.mark.parametrize('network, millions', [('r101', 59.3), ('r18', 16.6), ('mobilenetv2', 5.8)])
+def test_networks_have_the_published_sizes(network, millions):
+    model = built(f'deeplabv3plus_kd/deeplabv3plus_{network}_120e_voc2012-513x513.py')
+    assert sum(p.numel() for p in model.parameters()) / 1e6 == pytest.approx(millions, abs=0.05)
+    sizes = {}
+    for name in ('bottleneck.bn', 'conv2.bn'):
+        model.decode_head.get_submodule(name).register_forward_hook(
+            lambda m, i, out, name=name: sizes.update({name: tuple(out.shape[1:])})
+        )
+    assert model(torch.zeros(1, 3, 513, 513, device='meta')).shape == (1, 21, 129, 129)
+    assert sizes == {'bottleneck.bn': (256, 33, 33), 'conv2.bn': (256, 129, 129)}
+
+
+def test_dilations_are_those_of_the_authors():
+    teacher, student, mobile = (
+        built(f'deeplabv3plus_kd/deeplabv3plus_{n}_120e_voc2012-513x513.py').backbone
+        for n in ('r101', 'r18', 'mobilenetv2')
+    )
+    assert [block.conv2.dilation[0] for block in teacher.layer4] == [2, 4, 8]
+    assert {block.conv2.dilation[0] for name in ('layer1', 'layer2', 'layer3') for block in getattr(teacher, name)} == {
+        1
+    }
+    assert [(b.conv1.dilation[0], b.conv2.dilation[0]) for b in student.layer4] == [(2, 2), (2, 2)]
+    assert [(b.conv1.dilation[0], b.conv2.dilation[0]) for b in student.layer3] == [(1, 1), (1, 1)]
+    assert teacher.conv1.kernel_size == student.conv1.kernel_size == (7, 7)
+    assert [block.conv[-2].conv.dilation[0] for block in mobile.layer6] == [1, 1, 1]
+    assert [block.conv[-2].conv.dilation[0] for block in mobile.layer7] == [2]
+
+
+# ---- schedule and data -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize('name', PLAIN)
+def test_schedule_is_that_of_the_authors(name):
+    cfg = Config.fromfile(FOLDER / name)
+    assert cfg.train_cfg.max_iters == 120 * (1464 // 6)
+    assert cfg.train_dataloader.batch_size == cfg.auto_scale_lr.base_batch_size == 6
+    assert cfg.optim_wrapper.optimizer == dict(type='SGD', lr=0.007, momentum=0.9, weight_decay=5e-4)
+    (schedule,) = cfg.param_scheduler
+    assert (schedule.type, schedule.power, schedule.end, schedule.by_epoch) == ('PolyLR', 0.9, 29280, False)
+    # mean over pixels with a label, divided by the batch of 6 once more
+    assert cfg.model.decode_head.loss_decode == dict(
+        type='CrossEntropyLoss', avg_non_ignore=True, loss_weight=pytest.approx(1 / 6)
+    )
+
+
+def test_heads_and_connectors_learn_ten_times_as_fast_as_backbones(voc, tmp_path):
+    cfg = reduced('kd/deeplabv3plus_r18_from_r101_voc2012_overhaul.py', tmp_path)
+    runner = Runner.from_cfg(cfg)
+    wrapper = runner.build_optim_wrapper(cfg.optim_wrapper)
+    names = {parameter: name for name, parameter in runner.model.named_parameters()}
+    rates = {}
+    for group in wrapper.optimizer.param_groups:
+        for parameter in group['params']:
+            part = names[parameter].removeprefix('architecture.').split('.')[0]
+            rates.setdefault(part, set()).add(round(group['lr'], 9))
+    assert rates == {'backbone': {0.007}, 'decode_head': {0.07}, 'distiller': {0.07}}
+
+
+@pytest.mark.parametrize('name', ['voc2012_513x513', 'voc2012_folders'])
+def test_crops_are_padded_with_black_and_ignored(name, voc):
+    cfg = Config.fromfile(FOLDER / '_base_' / 'datasets' / f'{name}.py')
+    from mmseg.registry import DATASETS
+
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        for step in cfg.train_dataloader.dataset.pipeline:
+            if step.type == 'RandomResize':
+                step.update(scale=(4104, 100), ratio_range=(1.0, 1.0))
+        train = DATASETS.build(cfg.train_dataloader.dataset)
+        val = DATASETS.build(cfg.val_dataloader.dataset)
+    assert len(train) == len(val) == 2
+    assert train.metainfo['classes'] == val.metainfo['classes'] and len(val.metainfo['palette']) == 21
+    assert train.metainfo['classes'][15] == 'person' and list(train.metainfo['palette'][15]) == [192, 128, 128]
+    sample = train[0]
+    image, label = sample['inputs'], sample['data_samples'].gt_sem_seg.data
+    assert image.shape == (3, 513, 513) and label.shape == (1, 513, 513)
+    # 60 x 80 becomes 100 x 133
+    assert (image[:, 101:] == 0).all() and (label[:, 101:] == 255).all()
+    inside = label[:, 10:100]
+    assert (inside < 255).any() and (image[:, 10:100] > 0).any()
+    whole = val[0]
+    assert whole['inputs'].shape[1] == 513
+    assert whole['data_samples'].gt_sem_seg.data.shape[1:] == IMAGE
+
+
+def test_both_layouts_name_the_same_classes():
+    from mmseg.datasets import PascalVOCDataset
+
+    cfg = Config.fromfile(FOLDER / '_base_' / 'datasets' / 'voc2012_folders.py')
+    assert cfg.metainfo.classes == PascalVOCDataset.METAINFO['classes']
+    assert cfg.metainfo.palette == PascalVOCDataset.METAINFO['palette']
+
+
+def test_predictions_for_the_server_are_written_as_documented(voc, tmp_path):
+    readme = (FOLDER / 'deeplabv3plus_kd' / 'README.md').read_text()
+    (tmp_path / 'config.py').write_text(re.findall(r'```python\n(.*?)```', readme, re.S)[-1])
+    override = Config.fromfile(tmp_path / 'config.py')
+    cfg = reduced('deeplabv3plus_kd/deeplabv3plus_r18_120e_voc2012-513x513.py', tmp_path / 'run')
+    cfg.test_dataloader.dataset = override.test_dataloader.dataset
+    cfg.test_dataloader.dataset.pipeline[1].scale = (520, 65)
+    cfg.test_evaluator = {**override.test_evaluator, 'output_dir': str(tmp_path / 'server')}
+    Runner.from_cfg(cfg).test()
+    written = sorted((tmp_path / 'server' / 'results' / 'VOC2012' / 'Segmentation' / 'comp6_test_cls').glob('*.png'))
+    assert [path.stem for path in written] == ['2007_000000_test', '2007_000001_test']
+    image = Image.open(written[0])
+    assert (image.mode, image.size) == ('P', IMAGE[::-1])
+    assert np.array(image).max() < 21
+
+
+# ---- distillation ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize('name', KD + [name for name in REDUCED if '_from_' in name])
+def test_the_students_part_is_that_of_its_plain_config(name):
+    cfg = Config.fromfile(FOLDER / name)
+    student = Path(name).stem.split('_from_')[0]
+    plain = f'_quick_/{student}_voc2012.py'
+    if name in KD:
+        plain = f'deeplabv3plus_kd/{student}_120e_voc2012-513x513.py'
+    plain = Config.fromfile(FOLDER / plain)
+    assert cfg.model.student == plain.model
+    for key in set(plain.keys()) - {'model', 'custom_hooks'}:
+        assert cfg[key] == plain[key], key
+
+
+@pytest.mark.parametrize('name', KD)
+def test_weights_are_those_published(name):
+    distill = Config.fromfile(FOLDER / name).model.distill
+    if 'overhaul' in name:
+        dividers = [1e-5 / entry.loss.loss_weight for entry in distill.values()]
+        assert dividers == pytest.approx([8, 4, 2, 1, 1, 16])
+        assert {entry.loss.reduction for entry in distill.values()} == {'batchmean'}
+        return
+    assert list(distill) == Path(name).stem.split('_')[-1].split('-')
+    if 'pi' in distill:
+        assert distill.pi.taps == 'decode_head.conv2.bn'
+        assert distill.pi.loss == dict(type='mmkd.AttentionTransferLoss', normalize='column', loss_weight=100.0)
+    if 'pa' in distill:
+        assert distill.pa.taps == 'decode_head.bottleneck.bn'
+        assert distill.pa.loss == dict(type='mmkd.PairWiseLoss', loss_weight=1.0)
+
+
+def recorded(model, argument):
+    """What the losses read for ``preds_S`` (before the connectors) or ``preds_T``, by name."""
+    values = {}
+    for name, mapping in model.distiller.loss_forward_mappings.items():
+        record = {key: value for key, value in mapping[argument].items() if key != 'connector'}
+        value = model.distiller.get_record(**record)
+        values[name.removeprefix('loss_')] = value[0] if isinstance(value, list) else value
+    return values
+
+
+@pytest.mark.parametrize('student', ['r18', 'mobilenetv2'])
+def test_overhaul_compares_six_maps_before_their_relus(student, voc, tmp_path):
+    """Through the ReLU the recorded maps become what the networks go on with, and they have negative values."""
+    cfg = reduced(f'kd/deeplabv3plus_{student}_from_r101_voc2012_overhaul.py', tmp_path)
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        model = MODELS.build(cfg.model)
+    model.init_weights()
+    for module in [*model.student.modules(), *model.teacher.model.modules()]:
+        if isinstance(module, torch.nn.BatchNorm2d):  # an untrained residual block adds nothing
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+    model.eval()
+    images = torch.randn(2, 3, *SIZE)
+    with torch.no_grad():
+        with model.student_recorders.attached(model.student):
+            model.student(images)
+        model.run_teacher(images)
+        ours, theirs = recorded(model, 'preds_S'), recorded(model, 'preds_T')
+        features, targets = model.student.extract_feat(images), model.teacher.model.extract_feat(images)
+
+    assert list(ours) == list(theirs) == ['stage1', 'stage2', 'stage3', 'stage4', 'encoder', 'decoder']
+    for name in ours:
+        assert (ours[name] < 0).float().mean() > 0.1 and (theirs[name] < 0).float().mean() > 0.01, name
+        assert ours[name].shape[2:] == theirs[name].shape[2:], name
+    for name, feature, target in zip(list(ours)[:4], features, targets, strict=True):
+        torch.testing.assert_close(theirs[name].relu(), target)
+        if student == 'r18':
+            torch.testing.assert_close(ours[name].relu(), feature)
+    channels = [144, 192, 576, 320] if student == 'mobilenetv2' else [8, 16, 32, 64]
+    assert [ours[name].shape[1] for name in ours] == [*channels, 16, 16]
+
+
+def test_connectors_begin_as_the_authors_do(voc, tmp_path):
+    cfg = reduced('kd/deeplabv3plus_r18_from_r101_voc2012_overhaul.py', tmp_path)
+    cfg.model.student.decode_head.channels = 64
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        model = MODELS.build(cfg.model)
+    model.distiller.init_weights()
+    for name, connector in model.distiller.connectors.items():
+        (level,) = connector.levels
+        outputs = level.conv.out_channels
+        assert level.conv.bias is None and level.conv.kernel_size == (1, 1), name
+        assert level.conv.weight.std().item() == pytest.approx((2 / outputs) ** 0.5, rel=0.15)
+        assert isinstance(level.norm, torch.nn.BatchNorm2d)
+
+
+@pytest.mark.parametrize('folder, names', [('deeplabv3plus_kd', PLAIN), ('kd', KD)])
+def test_metafile_lists_every_config_once(folder, names):
+    models = yaml.safe_load((FOLDER / folder / 'metafile.yml').read_text())['Models']
+    listed = [model['Config'] for model in models if 'deeplabv3plus' in model['Config']]
+    assert sorted(listed) == [f'configs/{name}' for name in names]
+    assert all(Path(model['Config']).stem == model['Name'] for model in models)
