@@ -20,6 +20,7 @@ from mmkd.registry import MODELS
 
 from .isolation import evaluating
 from .losses import adversarial_critic_loss, adversarial_student_loss, gradient_penalty
+from .losses.base import Levels
 from .losses.functional import ALIGN, align_size, at_least_float32, autocast_off, check_batch, check_choice
 
 __all__ = ['MODES', 'CriticBatch', 'HolisticLoss', 'average_over_ranks', 'copy_to_ranks', 'critic_losses', 'per_sample']
@@ -60,6 +61,8 @@ class HolisticLoss(nn.Module):
         ValueError: ``align`` is unknown.
     """
 
+    takes_levels = True
+
     def __init__(self, loss_weight: float = 0.1, align: str = 'none', align_corners: bool = False):
         super().__init__()
         check_choice('holistic.align', align, ALIGN)
@@ -68,29 +71,39 @@ class HolisticLoss(nn.Module):
         self.align_corners = align_corners
         self.active = True
         self._critic: tuple[nn.Module, ...] = ()  # in a tuple, which does not make it a child
-        self._batch: CriticBatch | None = None
+        self._batches: list[CriticBatch] = []
 
     def attach(self, critic: nn.Module) -> None:
         """Says which network judges."""
         self._critic = (critic,)
 
-    def take(self) -> CriticBatch | None:
-        """Hands over what the last forward kept for the critic, and forgets it."""
-        batch, self._batch = self._batch, None
-        return batch
+    def take(self) -> list[CriticBatch]:
+        """Hands over what the last forward kept for the critic, one item a level, and forgets it."""
+        batches, self._batches = self._batches, []
+        return batches
 
-    def forward(self, preds_S: Tensor, preds_T: Tensor, images: Tensor | None = None) -> Tensor:
+    def forward(self, preds_S: Levels, preds_T: Levels, images: Tensor | None = None) -> Tensor:
         """Returns the weighted term, or zero as long as the loss is not active.
 
         Args:
-            preds_S: The student's logits (N, C, H, W).
-            preds_T: The teacher's logits (N, C, H', W').
+            preds_S: The student's logits (N, C, H, W), or a list with those of each level, which the critic judges one
+                by one; the term is then their mean.
+            preds_T: The teacher's logits (N, C, H', W'), likewise.
             images: The network's input (N, 3, *, *), for a critic that looks at it.
 
         Raises:
-            ValueError: The numbers of classes differ, the sizes differ and are not to be aligned, or the critic
-                refuses the maps.
+            ValueError: The numbers of classes or of levels differ, the sizes differ and are not to be aligned, or the
+                critic refuses the maps.
         """
+        self._batches = []
+        if isinstance(preds_S, Tensor):
+            return self._term(preds_S, preds_T, images)
+        if len(preds_S) != len(preds_T) or not len(preds_S):
+            raise ValueError(f'holistic loss: the student has {len(preds_S)} levels and the teacher {len(preds_T)}')
+        terms = [self._term(student, teacher, images) for student, teacher in zip(preds_S, preds_T, strict=True)]
+        return torch.stack(terms).mean()
+
+    def _term(self, preds_S: Tensor, preds_T: Tensor, images: Tensor | None) -> Tensor:
         check_batch(preds_S, preds_T, 'holistic loss')
         (critic,) = self._critic
         with autocast_off(preds_S.device):
@@ -101,7 +114,7 @@ class HolisticLoss(nn.Module):
             if not self.active:
                 return 0 * student.sum()
             if self.training and torch.is_grad_enabled():
-                self._batch = CriticBatch(student.detach(), teacher, images)
+                self._batches.append(CriticBatch(student.detach(), teacher, images))
             with _frozen(critic), per_sample(critic):
                 return self.loss_weight * adversarial_student_loss(_score(critic, student, images))
 

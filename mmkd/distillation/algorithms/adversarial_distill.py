@@ -34,6 +34,8 @@ class HolisticOptions:
             convolution.
         taps: The score maps to be judged: the name of a module, or ``dict(student=..., teacher=...)``, as in
             ``distill``.
+        levels: Which levels are judged, each by itself and by the same critic: ``'all'`` or indices, as in ``distill``
+            (a detector's class maps). None: one map, the first that the module gives.
         mode: ``'wgan-gp'`` or ``'hinge'``.
         loss_weight: The factor lambda of the game: on the student's term and, as in the paper's one objective and its
             released code, on everything the critic minimises.
@@ -46,6 +48,7 @@ class HolisticOptions:
 
     discriminator: Any
     taps: Any
+    levels: Any = None
     mode: str = 'wgan-gp'
     loss_weight: float = 0.1
     gradient_penalty: float | None = None
@@ -97,8 +100,11 @@ class HolisticOptions:
             align=self.align,
             align_corners=self.align_corners,
         )
+        entry = dict(taps=self._taps(), loss=loss)
+        if self.levels not in (None, 'all'):
+            entry['levels'] = self.levels
         try:
-            added = compile_short_form(parse_short_form(dict(holistic=dict(taps=self._taps(), loss=loss))), {})
+            added = compile_short_form(parse_short_form(dict(holistic=entry)), {})
         except ValueError as error:
             raise ValueError(str(error).replace('distill.holistic', 'holistic')) from error
         if self.conditional:
@@ -118,7 +124,9 @@ class HolisticOptions:
         return distiller
 
     def _taps(self) -> Any:
-        """The taps as ``distill`` has them, with one score map read from each and not a list of levels."""
+        """The taps as ``distill`` has them, with one score map read from each unless ``levels`` are asked for."""
+        if self.levels is not None:
+            return self.taps
         if isinstance(self.taps, Mapping) and {'student', 'teacher'} <= set(self.taps):
             return {side: _first_call(self.taps[side]) for side in ('student', 'teacher')}
         return _first_call(self.taps)
@@ -237,9 +245,9 @@ class AdversarialDistill(DenseDistill):
     def distill_losses(self) -> dict[str, Tensor]:
         """The distillation losses; keeps the maps they were computed from for the critic's step."""
         losses = super().distill_losses()
-        batch = self.holistic_loss.take()
-        if batch is not None and self.discriminator_trains:
-            self._critic_batches.append(batch)
+        batches = self.holistic_loss.take()
+        if self.discriminator_trains:
+            self._critic_batches += batches
         return losses
 
     def parse_losses(self, losses: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
@@ -273,7 +281,8 @@ class AdversarialDistill(DenseDistill):
     def update_discriminator(self, optim_wrapper) -> dict[str, Tensor]:
         """The critic's step, on all maps since the last one.
 
-        With gradient accumulation these are the maps of several iterations, each with its share of the gradient.
+        These are the maps of several levels and, with gradient accumulation, of several iterations, each with its
+        share of the gradient.
 
         Returns:
             What it minimised, for the log; empty if there are no maps.
