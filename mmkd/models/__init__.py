@@ -2,7 +2,15 @@ from .backbones import DLA, BlockPaddedMobileNetV2, DilatedMobileNetV2, DilatedR
 from .decode_heads import DeepLabV3PlusHead, ESPNetCHead, ESPNetHead
 from .dense_heads import CenterMaskFCOSHead
 from .detectors import CenterMask
-from .losses import FocalOfMeanLoss, LTRBIoULoss, ltrb_iou_loss
+from .losses import (
+    CenterFocalLoss,
+    FocalOfMeanLoss,
+    LTRBIoULoss,
+    ProductMaskLoss,
+    center_focal_loss,
+    ltrb_iou_loss,
+    product_bce,
+)
 from .necks import DLANeck
 from .roi_heads import AdaptiveRoIExtractor, CenterMaskIoUHead, CenterMaskRoIHead, SpatialAttentionMaskHead
 from .test_time_augs import InstanceTTAModel
@@ -11,6 +19,7 @@ __all__ = [
     'DLA',
     'AdaptiveRoIExtractor',
     'BlockPaddedMobileNetV2',
+    'CenterFocalLoss',
     'CenterMask',
     'CenterMaskFCOSHead',
     'CenterMaskIoUHead',
@@ -26,7 +35,10 @@ __all__ = [
     'InstanceTTAModel',
     'LTRBIoULoss',
     'MobileNetV2',
+    'ProductMaskLoss',
     'SpatialAttentionMaskHead',
     'VoVNet',
+    'center_focal_loss',
+    'product_bce',
     'ltrb_iou_loss',
 ]
