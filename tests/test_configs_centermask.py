@@ -62,6 +62,7 @@ def test_metafile_lists_every_config_once():
 @pytest.mark.parametrize(
     ('name', 'parameters'),
     [
+        ('centermask_v19_fpn_ms-3x_coco', 37_625_676),
         ('centermask_v39_fpn_ms-3x_coco', 52_629_388),
         ('centermask_v57_fpn_ms-3x_coco', 68_900_172),
         ('centermask_v99_fpn_ms-3x_coco', 96_968_780),
