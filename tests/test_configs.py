@@ -159,7 +159,8 @@ def test_model_trains_a_step_and_predicts(name, build):
         else:
             found = sample.pred_instances
             assert 0 < len(found) <= 3
-            assert found.masks.shape == (len(found), *sample.ori_shape)
+            if hasattr(getattr(model, 'student', model), 'roi_head'):  # one that predicts masks
+                assert found.masks.shape == (len(found), *sample.ori_shape)
 
 
 @pytest.mark.parametrize('name', NAMES)

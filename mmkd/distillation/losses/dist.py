@@ -31,9 +31,9 @@ def dist_loss(
     .. math:: L = T^2 \Big[ \frac{w_{inter}}{M} \sum_i (1 - \rho(Y^S_{i,:}, Y^T_{i,:}))
               + \frac{w_{intra}}{C} \sum_c (1 - \rho(Y^S_{:,c}, Y^T_{:,c})) \Big]
 
-    (Huang et al. 2022, Knowledge Distillation from A Stronger Teacher, equations 8 to 10). The paper: T = 1; its
-    semantic segmentation weights both terms by 1, its classification by 2. Equal to mmrazor's ``DISTLoss`` of the
-    (M, C) rows; of the maps themselves that one correlates over images in place of pixels.
+    (Huang et al. 2022, Knowledge Distillation from A Stronger Teacher, equations 8 to 10). mmrazor's
+    configuration for ImageNet: T = 1, both weights 1, loss weight 2. Equal to its ``DISTLoss`` of the (M, C) rows; of
+    the maps themselves that one correlates over images in place of pixels.
 
     Args:
         student: Logits (N, C, *), C at least 2.

@@ -31,8 +31,9 @@ def localization_distillation_loss(
     .. math:: L = \frac{T^2}{4 \sum_i w_i} \sum_i w_i \sum_{e=1}^{4} \sum_b p_{ieb} (\log p_{ieb} - \log q_{ieb})
 
     (Zheng et al. 2022, Localization Distillation for Dense Object Detection, equation 3). mmdet's
-    ``KnowledgeDistillationKLDivLoss`` takes the mean over the bins in place of the sum: its weight of 0.25 is
-    0.25 / (reg_max + 1) here, with T = 10, and a sum over the locations of objects in its ``LDHead``.
+    ``KnowledgeDistillationKLDivLoss`` takes the mean over the bins in place of the sum: weight w there is
+    w / (reg_max + 1) here. Its ``LDHead``, T = 10 and w = 0.25, adds up the locations of objects, weighed by the
+    student's scores, so that its loss grows with their number.
 
     Args:
         student: Logits (N, 4 * (reg_max + 1), H, W): the bins of the left edge, then those of the top, right, bottom.

@@ -21,9 +21,9 @@ def pkd_loss(student: Tensor, teacher: Tensor, align: str = 'none', align_corner
 
     where :math:`\bar r` is the mean over the channels of Pearson's r (Cao et al. 2022, PKD: General Distillation
     Framework for Object Detectors via Pearson Correlation Coefficient, section 3.3). It says where a channel is active
-    relative to itself, which detectors of different kinds agree on more than on the values. The paper: weight 6 on each
-    FPN level for one-stage, 10 for two-stage students, added up over the levels. Equal to mmrazor's ``PKDLoss`` where
-    that one is defined; a constant channel, which makes its gradient NaN, becomes 0 here.
+    relative to itself, which detectors of different kinds agree on more than on the values. mmrazor's configs: weight
+    10 (RetinaNet) or 6 (Faster R-CNN, or a teacher of another kind) on each of four FPN levels, added up. Equal to its
+    ``PKDLoss`` where that one is defined; a constant channel, which makes its gradient NaN, becomes 0 here.
 
     Args:
         student: Features (N, C, *). Where its C differs from the teacher's, a connector goes before the loss.
