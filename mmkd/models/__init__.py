@@ -1,7 +1,7 @@
 from .backbones import DLA, BlockPaddedMobileNetV2, DilatedMobileNetV2, DilatedResNet, ESPNet, MobileNetV2, VoVNet
 from .decode_heads import DeepLabV3PlusHead, ESPNetCHead, ESPNetHead
-from .dense_heads import CenterMaskFCOSHead
-from .detectors import CenterMask
+from .dense_heads import CenterMaskFCOSHead, PointCenterMaskHead
+from .detectors import CenterMask, PointCenterMask
 from .losses import (
     CenterFocalLoss,
     FocalOfMeanLoss,
@@ -35,6 +35,8 @@ __all__ = [
     'InstanceTTAModel',
     'LTRBIoULoss',
     'MobileNetV2',
+    'PointCenterMask',
+    'PointCenterMaskHead',
     'ProductMaskLoss',
     'SpatialAttentionMaskHead',
     'VoVNet',

@@ -1,4 +1,5 @@
 from .center_mask_fcos_head import CenterMaskFCOSHead
 from .fcos_targets import fcos_targets
+from .point_center_mask_head import PointCenterMaskHead
 
-__all__ = ['CenterMaskFCOSHead', 'fcos_targets']
+__all__ = ['CenterMaskFCOSHead', 'PointCenterMaskHead', 'fcos_targets']

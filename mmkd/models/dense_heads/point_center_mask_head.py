@@ -1,0 +1,309 @@
+"""The head of CenterMask with point representation: objects as centres, masks from local shape and saliency."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
+from mmdet.models.utils import unpack_gt_instances
+from mmdet.structures import DetDataSample
+from mmdet.utils import reduce_mean
+from mmengine.model import bias_init_with_prob
+from mmengine.structures import InstanceData
+from torch import Tensor, nn
+
+from mmkd.registry import MODELS
+
+from .center_targets import CenterTargets, center_targets
+from .mask_assembly import assemble_logits, cells_of_boxes, masks_at_stride
+from .point_mask_decoding import decode_centers, instances_of_image
+
+__all__ = ['PointCenterMaskHead', 'PointMaskMaps']
+
+SALIENCIES = ('class_agnostic', 'class_specific')
+RADII = ('cornernet', 'exact')
+BOXES = ('gt', 'predicted')
+BRANCHES = ('heatmap', 'offset', 'size', 'shape', 'saliency')
+
+
+class PointMaskMaps(NamedTuple):
+    """What the five branches give, (B, channels, H, W) each.
+
+    Attributes:
+        heatmap: Logits of an object of each class having its centre in a cell.
+        offset: x and y of that centre in the cell, in cells.
+        size: Width and height of the object, in cells.
+        shape: Logits of the S x S mask of the object, row after row.
+        saliency: Logits of a cell being of some object (1 channel), or of one of each class.
+    """
+
+    heatmap: Tensor
+    offset: Tensor
+    size: Tensor
+    shape: Tensor
+    saliency: Tensor
+
+
+@MODELS.register_module()
+class PointCenterMaskHead(BaseDenseHead):
+    """Five branches of a 3x3 and a 1x1 convolution on a map of stride 4, and what is made of them.
+
+    The mask of an object is its local shape, resized to its box, times the global saliency in that box. Sources:
+    CenterMask: Single Shot Instance Segmentation with Point Representation (Wang et al., CVPR 2020), and for centre,
+    offset and size Objects as Points (Zhou et al. 2019).
+
+    Logits of each branch can be tapped for distillation as ``bbox_head.heatmap_head``, ``bbox_head.shape_head``, ...
+
+    Args:
+        num_classes: Number of classes.
+        in_channels: Channels of the map.
+        feat_channels: Channels between the two convolutions of a branch.
+        shape_size: S, the side of the local shape.
+        saliency: ``'class_agnostic'``, one map, or ``'class_specific'``, one for each class.
+        stride: Pixels a cell.
+        num_stacks: How many maps the backbone gives, 2 for Hourglass-104. Each has branches of its own; the losses are
+            the mean over all, and predictions are made from the last.
+        gaussian_radius: ``'cornernet'``, as the paper, CenterNet and CornerNet have it, or ``'exact'``, the solution of
+            the equations behind it, as mmdet has it; there with ``min_overlap=0.3``.
+        min_overlap: IoU of boxes whose corners are off by the radius.
+        mask_boxes: Where masks are assembled in training: ``'gt'``, in the boxes of the objects, or ``'predicted'``, in
+            those that the network finds at their centres (no gradient flows into the boxes).
+        binary_targets: Whether a cell that a mask covers in part counts as covered from one half on. By default the
+            covered part is the target.
+        max_masks_per_img: Masks to learn from in an image, chosen at random if there are more; None for all.
+        loss_heatmap: Loss of the heatmap, see :class:`CenterFocalLoss`.
+        loss_offset: Loss of the offset, mmdet's ``L1Loss`` or another of its regression losses.
+        loss_size: Loss of the size, likewise.
+        loss_mask: Loss of the assembled masks, see :class:`ProductMaskLoss`.
+        loss_saliency: A loss of the saliency alone, against the union of the masks; None for none. The paper reports
+            half a point for ``dict(type='CrossEntropyLoss', use_sigmoid=True)``.
+        train_cfg: Unused.
+        test_cfg: ``max_per_img`` (100), ``score_thr``, ``mask_thr`` (0.4), and ``local_maximum_kernel`` (3).
+        init_cfg: mmengine's initialisation config.
+
+    Raises:
+        ValueError: An unknown option.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        in_channels: int,
+        feat_channels: int = 256,
+        shape_size: int = 32,
+        saliency: str = 'class_specific',
+        stride: int = 4,
+        num_stacks: int = 1,
+        gaussian_radius: str = 'cornernet',
+        min_overlap: float = 0.7,
+        mask_boxes: str = 'gt',
+        binary_targets: bool = False,
+        max_masks_per_img: int | None = 128,
+        loss_heatmap: dict | None = None,
+        loss_offset: dict | None = None,
+        loss_size: dict | None = None,
+        loss_mask: dict | None = None,
+        loss_saliency: dict | None = None,
+        train_cfg: dict | None = None,
+        test_cfg: dict | None = None,
+        init_cfg: dict | list[dict] | None = None,
+    ):
+        super().__init__(init_cfg)
+        _check_choice('saliency', saliency, SALIENCIES)
+        _check_choice('gaussian_radius', gaussian_radius, RADII)
+        _check_choice('mask_boxes', mask_boxes, BOXES)
+        self.num_classes = num_classes
+        self.shape_size = shape_size
+        self.class_specific = saliency == 'class_specific'
+        self.stride = stride
+        self.num_stacks = num_stacks
+        self.gaussian_radius, self.min_overlap = gaussian_radius, min_overlap
+        self.mask_boxes, self.binary_targets = mask_boxes, binary_targets
+        self.max_masks_per_img = max_masks_per_img
+        self.train_cfg, self.test_cfg = train_cfg, test_cfg
+
+        channels = (num_classes, 2, 2, shape_size**2, num_classes if self.class_specific else 1)
+        for name, number in zip(BRANCHES, channels, strict=True):
+            self.add_module(f'{name}_head', _branch(in_channels, feat_channels, number))
+        self.auxiliary_heads = nn.ModuleList(
+            nn.ModuleDict({n: _branch(in_channels, feat_channels, c) for n, c in zip(BRANCHES, channels, strict=True)})
+            for _ in range(num_stacks - 1)
+        )
+        self.loss_heatmap = MODELS.build(loss_heatmap or dict(type='mmkd.CenterFocalLoss'))
+        self.loss_offset = MODELS.build(loss_offset or dict(type='mmdet.L1Loss'))
+        self.loss_size = MODELS.build(loss_size or dict(type='mmdet.L1Loss', loss_weight=0.1))
+        self.loss_mask = MODELS.build(loss_mask or dict(type='mmkd.ProductMaskLoss'))
+        self.loss_saliency = MODELS.build(loss_saliency) if loss_saliency else None
+
+    def init_weights(self) -> None:
+        """As CenterNet: biases of the branches at 0, that of the heatmap at the logit of 0.1."""
+        super().init_weights()
+        for name, module in self.named_modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.zeros_(module.bias)
+                if 'heatmap' in name and module.out_channels == self.num_classes and module.kernel_size == (1, 1):
+                    nn.init.constant_(module.bias, bias_init_with_prob(0.1))
+
+    # ----------------------------------------------------------------------------------------------------- forward
+
+    def forward(self, x: Sequence[Tensor]) -> PointMaskMaps:
+        """The branches on the last of the maps, those that predictions are made from.
+
+        Args:
+            x: ``num_stacks`` maps (B, in_channels, H, W).
+
+        Raises:
+            ValueError: Another number of maps.
+        """
+        self._check_number(x)
+        return PointMaskMaps(*(getattr(self, f'{name}_head')(x[-1]) for name in BRANCHES))
+
+    def forward_all(self, x: Sequence[Tensor]) -> list[PointMaskMaps]:
+        """The branches on each of the maps, the last one last."""
+        self._check_number(x)
+        stacks = zip(self.auxiliary_heads, x[:-1], strict=True)
+        auxiliary = [PointMaskMaps(*(heads[name](feature) for name in BRANCHES)) for heads, feature in stacks]
+        return [*auxiliary, self(x)]
+
+    def _check_number(self, x: Sequence[Tensor]) -> None:
+        if len(x) != self.num_stacks:
+            raise ValueError(
+                f'PointCenterMaskHead: got {len(x)} maps, but num_stacks is {self.num_stacks}; it has to be the number '
+                'of stacks of the backbone, or 1 for a neck that gives one map'
+            )
+
+    # -------------------------------------------------------------------------------------------------------- loss
+
+    def loss(self, x: Sequence[Tensor], batch_data_samples: list[DetDataSample], **kwargs) -> dict[str, Tensor]:
+        """Losses of a batch.
+
+        Args:
+            x: ``num_stacks`` maps (B, in_channels, H, W).
+            batch_data_samples: Ground truth of each image: ``bboxes``, ``labels`` and ``masks``.
+
+        Returns:
+            ``loss_heatmap``, ``loss_offset``, ``loss_size``, ``loss_mask``, and ``loss_saliency`` if there is one.
+        """
+        instances, _, _ = unpack_gt_instances(batch_data_samples)
+        return self.loss_by_feat(self.forward_all(x), instances)
+
+    def loss_by_feat(self, stacks: list[PointMaskMaps], batch_gt_instances: list[InstanceData]) -> dict[str, Tensor]:
+        """As :meth:`loss`, from what the branches gave. Computed in single precision, also under autocast."""
+        with torch.autocast(stacks[0].heatmap.device.type, enabled=False):
+            shape = stacks[0].heatmap.shape
+            targets = center_targets(batch_gt_instances, shape, self.stride, self.gaussian_radius, self.min_overlap)
+            masks = self._mask_targets(targets, batch_gt_instances, shape)
+            losses = [self._loss_of_stack(PointMaskMaps(*(x.float() for x in maps)), targets, masks) for maps in stacks]
+        return {name: sum(loss[name] for loss in losses) / len(losses) for name in losses[0]}
+
+    def _mask_targets(self, targets: CenterTargets, batch_gt_instances, shape) -> tuple[Tensor, Tensor]:
+        """Which of the objects to learn masks from (M,), and how much of each cell they cover (M, H, W)."""
+        chosen, masks = [], []
+        for i, instances in enumerate(batch_gt_instances):
+            mine = (targets.image == i).nonzero()[:, 0]
+            if self.max_masks_per_img is not None and len(mine) > self.max_masks_per_img:
+                mine = mine[torch.randperm(len(mine), device=mine.device)[: self.max_masks_per_img].sort()[0]]
+            chosen.append(mine)
+            place = (*shape[-2:], self.stride, targets.heatmap.device)
+            masks.append(masks_at_stride(instances.masks, targets.number[mine], *place))
+        masks = torch.cat(masks)
+        return torch.cat(chosen), (masks >= 0.5).float() if self.binary_targets else masks
+
+    def _loss_of_stack(self, maps: PointMaskMaps, targets: CenterTargets, masks: tuple) -> dict[str, Tensor]:
+        # Of all processes together, so that an object counts the same wherever it is.
+        count = reduce_mean(maps.heatmap.new_tensor(float(len(targets.image))))
+        at = (targets.image, slice(None), targets.row, targets.column)
+        both = 2 * count + 1e-4  # each has an x and a y
+        losses = dict(
+            loss_heatmap=self.loss_heatmap(
+                maps.heatmap, targets.heatmap, reduce_mean((targets.heatmap == 1).sum().float()).clamp(min=1)
+            ),
+            loss_offset=self.loss_offset(maps.offset[at], targets.offset, avg_factor=both),
+            loss_size=self.loss_size(maps.size[at], targets.size, avg_factor=both),
+            loss_mask=self._mask_loss(maps, targets, *masks),
+        )
+        if self.loss_saliency is not None:
+            target = self._saliency_target(maps.saliency.shape, targets, *masks)
+            losses['loss_saliency'] = self.loss_saliency(maps.saliency, target)
+        return losses
+
+    def _mask_loss(self, maps: PointMaskMaps, targets: CenterTargets, chosen: Tensor, masks: Tensor) -> Tensor:
+        image, row, column = targets.image[chosen], targets.row[chosen], targets.column[chosen]
+        boxes = targets.box[chosen]
+        if self.mask_boxes == 'predicted':
+            at = (image, slice(None), row, column)
+            center = torch.stack([column, row], 1) + maps.offset[at].detach()
+            half = maps.size[at].detach().clamp(min=1) / 2
+            boxes = torch.cat([center - half, center + half], 1)
+        height, width = masks.shape[-2:]
+        cells = cells_of_boxes(boxes, height, width)
+        shapes = maps.shape[image, :, row, column].view(-1, self.shape_size, self.shape_size)
+        plane = self._saliency_plane(image, targets.label[chosen])
+        local, saliency = assemble_logits(shapes, maps.saliency.flatten(0, 1), boxes, plane, cells)
+        target = masks[cells.box, cells.row, cells.column]
+        count = reduce_mean(masks.new_tensor(float(len(chosen)))).clamp(min=1)
+        return self.loss_mask(local, saliency, target, cells.box, cells.count, count)
+
+    def _saliency_plane(self, image: Tensor, label: Tensor) -> Tensor:
+        return image * self.num_classes + label if self.class_specific else image
+
+    def _saliency_target(self, shape, targets: CenterTargets, chosen: Tensor, masks: Tensor) -> Tensor:
+        union = masks.new_zeros(shape[0] * shape[1], masks[0:0].flatten(1).shape[1])
+        plane = self._saliency_plane(targets.image[chosen], targets.label[chosen])
+        union.scatter_reduce_(0, plane[:, None].expand(-1, union.shape[1]), masks.flatten(1), 'amax')
+        return union.view(shape)
+
+    # -------------------------------------------------------------------------------------------------- prediction
+
+    def predict_by_feat(
+        self, *maps: Tensor, batch_img_metas: list[dict], rescale: bool = False, cfg: dict | None = None
+    ) -> list[InstanceData]:
+        """Instances of each image, found as peaks of the heatmap, without NMS.
+
+        Args:
+            maps: What :meth:`forward` gave.
+            batch_img_metas: Meta information of each image.
+            rescale: Whether boxes and masks are of the original image or of the network's input.
+            cfg: In place of ``test_cfg``.
+
+        Returns:
+            For each image ``bboxes`` (n, 4), ``scores`` (n,), ``labels`` (n,) and ``masks`` (n, H, W) bool, the highest
+            score first.
+        """
+        cfg = dict(cfg or self.test_cfg or {})
+        with torch.autocast(maps[0].device.type, enabled=False):
+            maps = PointMaskMaps(*(x.float() for x in maps))
+            centers = decode_centers(
+                maps.heatmap.sigmoid(),
+                maps.offset,
+                maps.size,
+                cfg.get('max_per_img', 100),
+                cfg.get('local_maximum_kernel', 3),
+                smallest=1 / self.stride,
+            )
+            results = []
+            for i, meta in enumerate(batch_img_metas):
+                found = centers.of_image(i, cfg.get('score_thr', 0.0))
+                shapes = maps.shape[i, :, found.row, found.column].t().reshape(-1, self.shape_size, self.shape_size)
+                plane = found.label if self.class_specific else torch.zeros_like(found.label)
+                results.append(
+                    instances_of_image(
+                        found, shapes, maps.saliency[i], plane, meta, self.stride, cfg.get('mask_thr', 0.4), rescale
+                    )
+                )
+        return results
+
+
+def _branch(in_channels: int, feat_channels: int, out_channels: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(in_channels, feat_channels, 3, padding=1),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(feat_channels, out_channels, 1),
+    )
+
+
+def _check_choice(key: str, value, choices) -> None:
+    if value not in choices:
+        raise ValueError(f'PointCenterMaskHead: {key} is {value!r}, expected one of {", ".join(map(repr, choices))}')

@@ -1,0 +1,169 @@
+"""From the maps of CenterMask with point representation to the instances of an image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from mmengine.structures import InstanceData
+from torch import Tensor
+
+from .mask_assembly import assemble_logits, cells_of_boxes
+
+__all__ = ['Centers', 'decode_centers', 'instances_of_image', 'paste_point_masks']
+
+# Pixels of boxes that are assembled at a time.
+_MAX_PIXELS = 2**22
+
+
+class Centers(NamedTuple):
+    """The n likeliest centres of each image, the highest score first; lengths are in cells.
+
+    Attributes:
+        score: (B, n).
+        label: (B, n).
+        row: (B, n) y of the cell.
+        column: (B, n) x of the cell.
+        box: (B, n, 4) x1, y1, x2, y2.
+    """
+
+    score: Tensor
+    label: Tensor
+    row: Tensor
+    column: Tensor
+    box: Tensor
+
+    def of_image(self, i: int, score_thr: float) -> Centers:
+        """Those of one image that are scored higher than ``score_thr``, without the first dimension."""
+        keep = self.score[i] > score_thr
+        return Centers(*(x[i][keep] for x in self))
+
+
+def decode_centers(
+    heatmap: Tensor, offset: Tensor, size: Tensor, number: int, kernel: int = 3, smallest: float = 0.25
+) -> Centers:
+    """Peaks of the heatmap, the largest value in a window around it, in place of non-maximum suppression.
+
+    Args:
+        heatmap: (B, C, H, W) probabilities.
+        offset: (B, 2, H, W) x and y in the cell.
+        size: (B, 2, H, W) width and height in cells.
+        number: How many to take of an image.
+        kernel: Side of the window, odd.
+        smallest: Smallest side of a box in cells.
+
+    Returns:
+        The centres, of all classes together.
+    """
+    number_of_images, _, height, width = heatmap.shape
+    peaks = F.max_pool2d(heatmap, kernel, stride=1, padding=kernel // 2) == heatmap
+    scores = (heatmap * peaks).flatten(1)
+    score, index = scores.topk(min(number, scores.shape[1]))
+    cell = index % (height * width)
+    row, column = torch.div(cell, width, rounding_mode='floor'), cell % width
+    image = torch.arange(number_of_images, device=cell.device)[:, None]
+    center = torch.stack([column, row], -1) + offset[image, :, row, column]
+    half = size[image, :, row, column].clamp(min=smallest) / 2
+    label = torch.div(index, height * width, rounding_mode='floor')
+    return Centers(score, label, row, column, torch.cat([center - half, center + half], -1))
+
+
+def instances_of_image(
+    centers: Centers,
+    shapes: Tensor,
+    saliency: Tensor,
+    plane: Tensor,
+    meta: dict,
+    stride: int,
+    mask_thr: float = 0.4,
+    rescale: bool = True,
+) -> InstanceData:
+    """Boxes and masks in pixels.
+
+    Args:
+        centers: The n centres of an image.
+        shapes: (n, S, S) logits of the local shapes.
+        saliency: (M, H, W) logits of the saliency maps.
+        plane: (n,) which of these belongs to each object.
+        meta: ``img_shape``, ``ori_shape`` and ``scale_factor`` of the image, and ``border`` if it was padded all
+            around, as mmdet's ``RandomCenterCropPad`` does.
+        stride: Pixels a cell.
+        mask_thr: A pixel belongs to a mask from this probability on.
+        rescale: Whether the pixels are those of the original image or of the network's input.
+
+    Returns:
+        ``bboxes``, ``scores``, ``labels`` and ``masks`` (n, H, W) bool. Objects outside of the image are left out.
+    """
+    scale_x, scale_y, left, top = 1.0, 1.0, 0.0, 0.0
+    height, width = meta['img_shape'][:2]
+    if rescale:
+        height, width = meta['ori_shape'][:2]
+        scale_x, scale_y = (float(x) for x in meta.get('scale_factor', (1.0, 1.0))[:2])
+        if 'border' in meta:  # top, bottom, left, right
+            top, left = float(meta['border'][0]), float(meta['border'][2])
+    origin = (left / stride, top / stride)
+    scale = (scale_x / stride, scale_y / stride)
+    boxes = (centers.box - centers.box.new_tensor(origin * 2)) / centers.box.new_tensor(scale * 2)
+    limit = boxes.new_tensor([width, height, width, height])
+    clipped = torch.minimum(boxes.clamp(min=0), limit)
+    keep = (clipped[:, 2:] > clipped[:, :2]).all(1)
+    boxes, clipped, map_boxes = boxes[keep], clipped[keep], centers.box[keep]
+    masks = paste_point_masks(
+        shapes[keep], saliency, map_boxes, plane[keep], boxes, height, width, scale, origin, mask_thr
+    )
+    return InstanceData(bboxes=clipped, scores=centers.score[keep], labels=centers.label[keep], masks=masks)
+
+
+def paste_point_masks(
+    shapes: Tensor,
+    saliency: Tensor,
+    boxes: Tensor,
+    plane: Tensor,
+    pixel_boxes: Tensor,
+    height: int,
+    width: int,
+    scale: tuple[float, float],
+    origin: tuple[float, float] = (0.0, 0.0),
+    mask_thr: float = 0.4,
+) -> Tensor:
+    """Assembles masks at the pixels of an image, only there where their boxes are.
+
+    Args:
+        shapes: (n, S, S) logits of the local shapes.
+        saliency: (M, H, W) logits of the saliency maps.
+        boxes: (n, 4) in cells of the saliency maps.
+        plane: (n,) which saliency map belongs to each object.
+        pixel_boxes: (n, 4) the same boxes in pixels.
+        height: Height of the image.
+        width: Width of the image.
+        scale: Cells a pixel, x and y.
+        origin: Where the image begins on the maps, x and y in cells.
+        mask_thr: A pixel belongs to a mask from this probability on.
+
+    Returns:
+        (n, height, width) bool.
+    """
+    masks = torch.zeros(len(boxes), height, width, dtype=torch.bool, device=boxes.device)
+    flat = masks.view(-1)
+    for group in _groups(pixel_boxes):
+        cells = cells_of_boxes(pixel_boxes[group], height, width)
+        local, glob = assemble_logits(shapes[group], saliency, boxes[group], plane[group], cells, scale, origin)
+        inside = local.sigmoid() * glob.sigmoid() >= mask_thr
+        place = ((cells.box + group.start) * height + cells.row) * width + cells.column
+        flat[place[inside]] = True
+    return masks
+
+
+def _groups(pixel_boxes: Tensor) -> Iterator[slice]:
+    """Neighbouring boxes that have no more than so many pixels together, and at least one box."""
+    areas = (pixel_boxes[:, 2:] - pixel_boxes[:, :2]).ceil().prod(1).tolist()
+    start, total = 0, 0.0
+    for i, area in enumerate(areas):
+        if i > start and total + area > _MAX_PIXELS:
+            yield slice(start, i)
+            start, total = i, 0.0
+        total += area
+    if areas:
+        yield slice(start, len(areas))

@@ -1,0 +1,109 @@
+"""CenterMask with point representation: one shot, no boxes to suppress."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from mmdet.models.detectors import SingleStageDetector
+from mmdet.structures import DetDataSample
+from torch import Tensor
+
+from mmkd.models.dense_heads.point_center_mask_head import PointMaskMaps
+from mmkd.registry import MODELS
+
+__all__ = ['PointCenterMask']
+
+
+@MODELS.register_module()
+class PointCenterMask(SingleStageDetector):
+    """Instance segmentation from object centres, local shapes and a global saliency (Wang et al., CVPR 2020).
+
+    Not to be confused with :class:`CenterMask` (Lee & Park 2020), which is FCOS with a mask branch.
+
+    Args:
+        backbone: Config of the backbone; one that gives maps of stride 4 (a stacked hourglass) needs no neck.
+        neck: Config of the neck, or None.
+        bbox_head: Config of the head, see :class:`PointCenterMaskHead`.
+        train_cfg: Unused.
+        test_cfg: That of the head, and ``flip_test``: whether each image is seen flipped as well, and what the branches
+            give is averaged before anything is decided. There is no NMS then either.
+        data_preprocessor: Config of the data preprocessor. It has to pad images to multiples of what the backbone
+            divides them by.
+        init_cfg: Initialisation config.
+    """
+
+    def __init__(
+        self,
+        backbone: dict,
+        neck: dict | None = None,
+        bbox_head: dict | None = None,
+        train_cfg: dict | None = None,
+        test_cfg: dict | None = None,
+        data_preprocessor: dict | None = None,
+        init_cfg: dict | None = None,
+    ):
+        # the base class writes the configs below into that of the head
+        bbox_head = copy.deepcopy(bbox_head)
+        super().__init__(backbone, neck, bbox_head, train_cfg, test_cfg, data_preprocessor, init_cfg)
+
+    def predict(
+        self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample], rescale: bool = True
+    ) -> list[DetDataSample]:
+        """Instances of a batch, written into the samples as ``pred_instances``.
+
+        Args:
+            batch_inputs: Normalised images (N, 3, H, W).
+            batch_data_samples: Meta information of each image.
+            rescale: Whether boxes and masks are of the original image or of the network's input.
+
+        Returns:
+            The samples. Their ``pred_instances`` have ``bboxes`` (n, 4), ``scores`` (n,), ``labels`` (n,) and ``masks``
+            (n, H, W).
+        """
+        maps = self.predict_maps(batch_inputs)
+        metas = [sample.metainfo for sample in batch_data_samples]
+        results = self.bbox_head.predict_by_feat(*maps, batch_img_metas=metas, rescale=rescale)
+        return self.add_pred_to_datasample(batch_data_samples, results)
+
+    def predict_maps(self, batch_inputs: Tensor) -> PointMaskMaps:
+        """What the branches give, averaged with that of the flipped images if ``test_cfg.flip_test`` is set."""
+        maps = self.bbox_head(self.extract_feat(batch_inputs))
+        if not (self.test_cfg or {}).get('flip_test', False):
+            return maps
+        flipped = self.bbox_head(self.extract_feat(batch_inputs.flip(-1)))
+        return average_with_flipped(maps, flipped, self.bbox_head.shape_size)
+
+
+def average_with_flipped(maps: PointMaskMaps, flipped: PointMaskMaps, shape_size: int) -> PointMaskMaps:
+    """Averages the maps of images with those of the same images flipped left to right.
+
+    Heatmap and saliency are averaged as probabilities, sizes as they are, shapes as logits, and offsets are those of
+    the image itself, as in CenterNet.
+
+    Args:
+        maps: Of the images.
+        flipped: Of the flipped images.
+        shape_size: S.
+
+    Returns:
+        Maps of the images.
+    """
+    back = PointMaskMaps(*(x.flip(-1) for x in flipped))
+    # Within each shape, too, left and right change places.
+    shape = back.shape.unflatten(1, (shape_size, shape_size)).flip(2).flatten(1, 2)
+    return PointMaskMaps(
+        _mean_of_probabilities(maps.heatmap, back.heatmap),
+        maps.offset,
+        (maps.size + back.size) / 2,
+        (maps.shape + shape) / 2,
+        _mean_of_probabilities(maps.saliency, back.saliency),
+    )
+
+
+def _mean_of_probabilities(first: Tensor, second: Tensor) -> Tensor:
+    """The logit of the mean of two probabilities, exact also where they round to 0 or 1."""
+    first, second = first.float(), second.float()
+    log_p = torch.logaddexp(torch.nn.functional.logsigmoid(first), torch.nn.functional.logsigmoid(second))
+    log_not_p = torch.logaddexp(torch.nn.functional.logsigmoid(-first), torch.nn.functional.logsigmoid(-second))
+    return log_p - log_not_p
