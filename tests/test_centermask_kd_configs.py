@@ -76,6 +76,7 @@ def test_a_config_is_that_of_the_student_with_the_terms_of_its_row_and_its_teach
     assert set(cfg.model.distill) == TERMS[row]
     assert cfg.model.distill.cls.loss.mode == ('ce' if 'ce' in row.split('-') else 'kl')
     assert cfg.model.teacher.cfg_path == TEACHERS[data].format(teacher)
+    assert cfg.model.distill == load(f'kd/centermask-lite_v19_from_v19_{data}_{row}.py').model.distill
     suffix = '_voc' if data == 'voc' else ''
     assert cfg.model.teacher.ckpt == f'checkpoints/centermask_{teacher}{suffix}.pth'
     assert resolve_network(dict(cfg_path=cfg.model.teacher.cfg_path), 'teacher').backbone.arch == f'V-{teacher[1:]}-eSE'
@@ -179,6 +180,7 @@ def test_voc_instances_are_read_with_their_bitmaps_and_all_twenty_classes(roots,
 
 def shrink(network, channels):
     """The narrowest VoVNet, few channels, and predictions without a threshold."""
+    network.data_preprocessor.std = [58.0, 57.0, 57.0]  # the weights are not those that expect 0 to 255
     network.backbone.update(arch='V-19-slim-dw-eSE', init_cfg=None)
     network.neck.update(in_channels=[256, 384, 512], out_channels=channels)
     norm_cfg = dict(type='GN', num_groups=4, requires_grad=True)  # P7 is a single pixel
@@ -218,8 +220,9 @@ def reduced(name, work_dir):
     return cfg
 
 
+# with a reduced teacher the rows of V-39 and V-99 are those of V-19
 @pytest.mark.slow
-@pytest.mark.parametrize('name', NAMES)
+@pytest.mark.parametrize('name', [name for name in NAMES if '_from_v19_' in name])
 def test_config_trains_evaluates_and_resumes(name, roots):
     runner = Runner.from_cfg(reduced(f'kd/{name}.py', roots / 'run'))
     runner.train()
