@@ -1,0 +1,56 @@
+"""What the page on CenterMask distillation says can be done."""
+
+import re
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+from test_centermask_kd_configs import NAMES, QUICK
+
+import mmkd.distillation.algorithms  # noqa: F401  registers the losses
+from mmkd.distillation.short_form import compile_short_form, parse_short_form
+from mmkd.registry import MODELS
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / 'docs' / 'centermask_kd.md'
+TEXT = PAGE.read_text()
+
+
+@pytest.mark.parametrize('page', ['docs/centermask_kd.md', 'configs/centermask_voc/README.md'])
+def test_links_lead_somewhere(page):
+    links = [link for link in re.findall(r'\]\(([^)#]+)\)', (ROOT / page).read_text()) if '://' not in link]
+    assert len(links) > 3
+    assert [link for link in links if not (ROOT / page).parent.joinpath(link).is_file()] == []
+
+
+def test_every_config_is_named():
+    assert [name for name in NAMES if TEXT.count(f'configs/kd/{name}.py)') != 1] == []
+    assert [name for name in QUICK if f'configs/_quick_/{name}.py' not in TEXT] == []
+
+
+def test_the_config_of_ones_own_is_read_and_its_losses_are_built(tmp_path):
+    (tmp_path / 'mine.py').write_text(re.search(r'```python\n(.*?)```', TEXT, re.S)[1])
+    distill = Config.fromfile(tmp_path / 'mine.py').model.distill
+    assert set(distill) == {'cls', 'bounded', 'mask', 'features'}
+    distiller = MODELS.build(compile_short_form(parse_short_form(distill), {}))
+    assert distiller.distill_losses['loss_cls'].options['activation'] == 'sigmoid'
+    assert distiller.level_reduction['loss_cls'] == 'mean'
+    assert distiller.distill_losses['loss_mask'].options['temperature'] == 2.0
+    assert distiller.start_iter == dict(loss_mask=1000)
+    assert [part['recorder'] for part in distiller.loss_forward_mappings['loss_features']['preds_S']['more']] == [
+        'features/1',
+        'features/2',
+    ]
+
+
+def test_losses_in_the_log_are_those_named():
+    named = set(re.findall(r'`distill\.(loss_\w+)`', TEXT))
+    assert named == {
+        'loss_cls',
+        'loss_bounded_bbox',
+        'loss_bounded_centerness',
+        'loss_correlation',
+        'loss_mse',
+        'loss_mask_mask',
+        'loss_mask_iou',
+    }
