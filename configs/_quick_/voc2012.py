@@ -1,8 +1,9 @@
-# VOC 2012 in folders by split, crops of 193 x 193 and a schedule of minutes on a CPU. Labels are scored at their own size.
+# VOC 2012 in folders by split, crops of 193 x 193 and a schedule of about a quarter of an hour on one CPU core. Labels
+# are scored at their own size.
 _base_ = ['../_base_/datasets/voc2012_folders.py', '../_base_/seg_runtime.py']
 
 crop_size = (193, 193)
-max_iters = 1000
+max_iters = 600
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),
@@ -20,17 +21,17 @@ test_pipeline = [
     dict(type='PackSegInputs'),
 ]
 train_dataloader = dict(
-    batch_size=8, num_workers=0, persistent_workers=False, pin_memory=False, dataset=dict(pipeline=train_pipeline)
+    batch_size=4, num_workers=0, persistent_workers=False, pin_memory=False, dataset=dict(pipeline=train_pipeline)
 )
 val_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(pipeline=test_pipeline))
 test_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(pipeline=test_pipeline))
 
 # Adam: the size of its steps does not depend on how many losses are added up
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=500)
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=300)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.01))
 param_scheduler = [dict(type='PolyLR', power=0.9, eta_min=0.0, begin=0, end=max_iters, by_epoch=False)]
-auto_scale_lr = dict(enable=False, base_batch_size=8)
+auto_scale_lr = dict(enable=False, base_batch_size=4)
 randomness = dict(seed=0)
-default_hooks = dict(checkpoint=dict(interval=500, max_keep_ckpts=1))
+default_hooks = dict(checkpoint=dict(interval=300, max_keep_ckpts=1))
