@@ -12,7 +12,15 @@ from mmkd.registry import MODELS
 
 from .base import DistillationLoss, Levels
 from .data_samples import ground_truth_boxes, image_size
-from .functional import ALIGN, align_size, check_batch, check_choice, check_positive, distillation_loss
+from .functional import (
+    ALIGN,
+    align_size,
+    at_least_float32,
+    check_batch,
+    check_choice,
+    check_positive,
+    distillation_loss,
+)
 
 REDUCTIONS = ('mean', 'batch_sum')
 
@@ -296,6 +304,7 @@ class FGDLoss(DistillationLoss):
 
     def _level(self, i: int, student: Tensor, teacher: Tensor, boxes: list[Tensor], size: tuple[int, int]) -> Tensor:
         check_batch(student, teacher, 'FGD loss')
+        student, teacher = at_least_float32(student), at_least_float32(teacher)
         student, teacher = align_size(student, teacher, *self.align, 'FGD loss')
         if len(boxes) != len(student):
             raise ValueError(f'FGD loss: there are boxes of {len(boxes)} images for {len(student)}')

@@ -116,15 +116,16 @@ def mgd(**options):
     return dict(model=dict(distill=dict(_delete_=True, mgd=entry), student=dict(dropout=0.0)), **options)
 
 
-def test_generators_are_trained_and_a_resumed_run_is_the_uninterrupted_one(teacher):  # noqa: F811
-    straight = train(run_config('straight', teacher, epochs=3, **mgd()))
+@pytest.mark.parametrize('hooks', [[], [dict(type='EMAHook', momentum=0.3)]], ids=['plain', 'moving average'])
+def test_generators_are_trained_and_a_resumed_run_is_the_uninterrupted_one(teacher, hooks):  # noqa: F811
+    straight = train(run_config('straight', teacher, epochs=3, **mgd(custom_hooks=hooks)))
     generators = [key for key, _ in straight.model.named_parameters() if 'distiller.connectors.mgd' in key]
     assert len(generators) == 3 * 6  # levels; three convolutions with biases
     history = scalars(straight, 'train/distill.loss_mgd')
     assert history[-1] < history[0]
 
-    train(run_config('parts', teacher, epochs=2, **mgd()))
-    resumed = train(run_config('parts', teacher, epochs=3, resume=True, **mgd()))
+    train(run_config('parts', teacher, epochs=2, **mgd(custom_hooks=hooks)))
+    resumed = train(run_config('parts', teacher, epochs=3, resume=True, **mgd(custom_hooks=hooks)))
     assert scalars(resumed, 'train/distill.loss_mgd')[-3:] == history[-3:]
     for key, value in straight.model.state_dict().items():
         assert torch.equal(resumed.model.state_dict()[key], value), key

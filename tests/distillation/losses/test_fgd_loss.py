@@ -215,6 +215,12 @@ def test_half_precision_and_autocast_are_computed_in_float32(options):
     with torch.autocast('cpu', dtype=torch.bfloat16):
         actual = loss(student, teacher, samples())
     assert actual.dtype == torch.float32 and torch.equal(actual, expected)
+    loss = FGDLoss(channels=4, align='student', **options)
+    student, teacher = student.requires_grad_(), teacher[..., :5]
+    actual = loss(student, teacher, samples())
+    assert torch.equal(actual, loss(student.float(), teacher.float(), samples()))
+    actual.backward()
+    assert student.grad.dtype == torch.bfloat16
 
 
 def test_value_does_not_grow_with_the_batch():

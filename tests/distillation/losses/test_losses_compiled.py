@@ -10,10 +10,15 @@ from loss_tester import assert_same, draw, value_and_gradient
 from mmkd.distillation.losses import (
     AttentionTransferLoss,
     ChannelWiseDivergence,
+    DISTLoss,
     FeatureMSELoss,
+    LocalizationDistillationLoss,
+    LogitStandardized,
+    MGDLoss,
     OverhaulLoss,
     PairWiseLoss,
     PixelWiseLoss,
+    PKDLoss,
 )
 
 CASES = dict(
@@ -24,6 +29,12 @@ CASES = dict(
     channel=ChannelWiseDivergence(temperature=4.0),
     attention=AttentionTransferLoss(normalize='column'),
     overhaul=OverhaulLoss(),
+    boundary=PixelWiseLoss(boundary_weight=3.0),
+    pkd=PKDLoss(),
+    dist=DISTLoss(),
+    mgd=MGDLoss(reduction='batch_sum'),
+    standardized=LogitStandardized(PixelWiseLoss(), temperature=2.0),
+    localization=LocalizationDistillationLoss(),
 )
 
 
@@ -33,7 +44,7 @@ CASES = dict(
 )
 @pytest.mark.parametrize('name', CASES)
 def test_compiled_loss_gives_the_same_value_and_gradient(name):
-    student, teacher = draw((2, 4, 5, 6), (2, 4, 5, 6))
+    student, teacher = draw((2, 8, 5, 6), (2, 8, 5, 6))
     expected = value_and_gradient(CASES[name], student, teacher)
     torch.compiler.reset()
     compiled = torch.compile(CASES[name], fullgraph=True, dynamic=False)

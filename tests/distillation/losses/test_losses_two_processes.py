@@ -9,7 +9,15 @@ from loss_tester import draw
 from torch import distributed, multiprocessing, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from mmkd.distillation.losses import ChannelWiseDivergence, FeatureMSELoss, PairWiseLoss, PixelWiseLoss
+from mmkd.distillation.losses import (
+    ChannelWiseDivergence,
+    FeatureMSELoss,
+    LocalizationDistillationLoss,
+    LogitStandardized,
+    MGDLoss,
+    PairWiseLoss,
+    PixelWiseLoss,
+)
 
 LOSSES = dict(
     pixel=PixelWiseLoss(temperature=2.0),
@@ -19,6 +27,9 @@ LOSSES = dict(
     pair_near=PairWiseLoss(pool='avg', node_size=2, connection_radius=1),
     mse=FeatureMSELoss(normalize='pixel'),
     channel=ChannelWiseDivergence(temperature=4.0),
+    mgd=MGDLoss(reduction='batch_sum'),
+    standardized=LogitStandardized(PixelWiseLoss(), temperature=2.0),
+    localization=LocalizationDistillationLoss(),
 )
 
 
@@ -27,7 +38,7 @@ def step(images, teacher, world_size):
     results = {}
     for name, loss in LOSSES.items():
         torch.manual_seed(0)
-        student = net = nn.Conv2d(3, 6, 3, padding=1)
+        student = net = nn.Conv2d(3, 8, 3, padding=1)
         if world_size > 1:
             net = DistributedDataParallel(student)
         value = loss(net(images), teacher)
@@ -57,7 +68,7 @@ def worker(rank, world_size, port, images, teacher, expected):
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == 'win32', reason='gloo on one machine is tested on POSIX')
 def test_two_processes_give_the_mean_of_one():
-    images, teacher = draw((4, 3, 9, 8), (4, 6, 9, 8))
+    images, teacher = draw((4, 3, 9, 8), (4, 8, 9, 8))
     expected = step(images, teacher, world_size=1)
     assert all(gradient.abs().max() > 0 for _, gradient in expected.values())
     with socket.socket() as probe:
