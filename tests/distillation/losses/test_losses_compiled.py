@@ -13,12 +13,9 @@ from mmkd.distillation.losses import (
     DISTLoss,
     FeatureMSELoss,
     LocalizationDistillationLoss,
-    LogitStandardized,
-    MGDLoss,
     OverhaulLoss,
     PairWiseLoss,
     PixelWiseLoss,
-    PKDLoss,
 )
 
 CASES = dict(
@@ -30,10 +27,7 @@ CASES = dict(
     attention=AttentionTransferLoss(normalize='column'),
     overhaul=OverhaulLoss(),
     boundary=PixelWiseLoss(boundary_weight=3.0),
-    pkd=PKDLoss(),
     dist=DISTLoss(),
-    mgd=MGDLoss(reduction='batch_sum'),
-    standardized=LogitStandardized(PixelWiseLoss(), temperature=2.0),
     localization=LocalizationDistillationLoss(),
 )
 

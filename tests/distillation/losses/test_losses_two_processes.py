@@ -27,7 +27,7 @@ LOSSES = dict(
     pair_near=PairWiseLoss(pool='avg', node_size=2, connection_radius=1),
     mse=FeatureMSELoss(normalize='pixel'),
     channel=ChannelWiseDivergence(temperature=4.0),
-    mgd=MGDLoss(reduction='batch_sum'),
+    mgd=MGDLoss(),
     standardized=LogitStandardized(PixelWiseLoss(), temperature=2.0),
     localization=LocalizationDistillationLoss(),
 )
