@@ -1,5 +1,14 @@
 from .camvid import CamVidDataset
+from .depth import CameraRandomCrop, CameraRandomFlip, CameraResize, DepthFolder
 from .instance_center_crop_pad import InstanceCenterCropPad
 from .random_gaussian_blur import RandomGaussianBlur
 
-__all__ = ['CamVidDataset', 'InstanceCenterCropPad', 'RandomGaussianBlur']
+__all__ = [
+    'CameraRandomCrop',
+    'CameraRandomFlip',
+    'CameraResize',
+    'DepthFolder',
+    'CamVidDataset',
+    'InstanceCenterCropPad',
+    'RandomGaussianBlur',
+]

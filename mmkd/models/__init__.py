@@ -1,21 +1,30 @@
 from .backbones import DLA, BlockPaddedMobileNetV2, DilatedMobileNetV2, DilatedResNet, ESPNet, MobileNetV2, VoVNet
-from .decode_heads import DeepLabV3PlusHead, ESPNetCHead, ESPNetHead
+from .decode_heads import DeepLabV3PlusHead, ESPNetCHead, ESPNetHead, LateralPyramidHead
 from .dense_heads import CenterMaskFCOSHead, PointCenterMaskHead
 from .detectors import CenterMask, PointCenterMask
 from .losses import (
     CenterFocalLoss,
+    DepthBinLoss,
     FocalOfMeanLoss,
     LTRBIoULoss,
     ProductMaskLoss,
+    VirtualNormalLoss,
     center_focal_loss,
+    depth_bin_loss,
     ltrb_iou_loss,
     product_bce,
+    virtual_normal_loss,
 )
 from .necks import DLANeck
 from .roi_heads import AdaptiveRoIExtractor, CenterMaskIoUHead, CenterMaskRoIHead, SpatialAttentionMaskHead
 from .test_time_augs import InstanceTTAModel
 
 __all__ = [
+    'DepthBinLoss',
+    'LateralPyramidHead',
+    'VirtualNormalLoss',
+    'depth_bin_loss',
+    'virtual_normal_loss',
     'DLA',
     'AdaptiveRoIExtractor',
     'BlockPaddedMobileNetV2',

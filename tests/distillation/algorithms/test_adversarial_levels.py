@@ -42,7 +42,7 @@ def test_the_term_is_the_mean_over_the_levels():
 
 
 def test_the_critic_learns_from_every_level_alike():
-    # hinge without penalty, D(x) near 0, so that both hinges are open: dL/dw = .1 x mean over levels of (mean S - mean T)
+    # hinge without penalty, D = 0, so that both hinges are open: dL/dw = .1 x mean over levels of (mean S - mean T)
     algorithm = detectors(dict(mode='hinge'))
     for parameter in algorithm.discriminator.parameters():
         torch.nn.init.zeros_(parameter)
