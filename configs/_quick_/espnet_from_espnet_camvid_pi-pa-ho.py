@@ -5,7 +5,7 @@ _base_ = './espnet_from_espnet_camvid_pi-pa.py'
 model = dict(
     type='mmkd.AdversarialDistill',
     holistic=dict(
-        discriminator=dict(type='mmkd.HolisticDiscriminator', preprocess='bn'),
+        discriminator=dict(type='mmkd.HolisticDiscriminator', in_channels=11, preprocess='bn'),
         taps='decode_head.classifier_1',
         mode='wgan-gp',
         loss_weight=0.1,
