@@ -2,6 +2,7 @@ from .camvid import CamVidDataset
 from .depth import CameraRandomCrop, CameraRandomFlip, CameraResize, DepthFolder
 from .instance_center_crop_pad import InstanceCenterCropPad
 from .random_gaussian_blur import RandomGaussianBlur
+from .unlabelled import UnlabelledDataset
 
 __all__ = [
     'CameraRandomCrop',
@@ -11,4 +12,5 @@ __all__ = [
     'CamVidDataset',
     'InstanceCenterCropPad',
     'RandomGaussianBlur',
+    'UnlabelledDataset',
 ]

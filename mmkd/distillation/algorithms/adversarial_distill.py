@@ -281,8 +281,8 @@ class AdversarialDistill(DenseDistill):
     def update_discriminator(self, optim_wrapper) -> dict[str, Tensor]:
         """The critic's step, on all maps since the last one.
 
-        These are the maps of several levels and, with gradient accumulation, of several iterations, each with its
-        share of the gradient.
+        These are the maps of several levels, of images with labels and without and, with gradient accumulation, of
+        several iterations, each with the share of its images in the gradient.
 
         Returns:
             What it minimised, for the log; empty if there are no maps.
@@ -291,8 +291,9 @@ class AdversarialDistill(DenseDistill):
         if not batches:
             return {}
         generator = self._generator()
+        images = sum(len(batch.student) for batch in batches)
         for _ in range(self.holistic.discriminator_steps):
-            terms = [self._backward(batch, optim_wrapper, 1 / len(batches), generator) for batch in batches]
+            terms = [self._backward(batch, optim_wrapper, len(batch.student) / images, generator) for batch in batches]
             average_over_ranks(self.discriminator, 'gradients')
             optim_wrapper.step()
             optim_wrapper.zero_grad()

@@ -20,6 +20,7 @@ from ..isolation import preserve_rng_state
 from ..network import build_network, resolve_network
 from ..short_form import compile_short_form, parse_short_form
 from ..teacher import NOT_GIVEN, FrozenTeacher
+from ..unlabelled import mean_over_parts, split_batch
 from .dense_distiller import DenseDistiller
 from .dry_run import check_losses, infer_channels
 from .recording import TapRecorders
@@ -211,16 +212,43 @@ class DenseDistill(SingleTeacherDistill):
     def loss(self, batch_inputs: Tensor, data_samples: Sequence | None = None) -> dict[str, Tensor]:
         """The student's losses and the distillation losses of a batch.
 
+        Images whose data samples are marked as unlabelled (:class:`mmkd.datasets.UnlabelledDataset`) have no part in
+        the student's own losses. Both networks run on them apart from the others, so that batch norms take them as a
+        batch of their own; the distillation losses are the mean over all images.
+
         Args:
             batch_inputs: Images (N, C, H, W), normalised for the student.
             data_samples: What else is known of them, with the ground truth.
 
         Returns:
             Losses by name.
+
+        Raises:
+            ValueError: A loss or the teacher needs labels, and there are images without.
         """
+        parts = split_batch(data_samples)
+        if not parts:
+            return self._losses_of(batch_inputs, data_samples)
+        losses, distill, sizes = {}, [], []
+        for labelled, indices in parts:
+            found = self._losses_of(batch_inputs[indices], [data_samples[i] for i in indices], labelled)
+            distill.append({name: found.pop(name) for name in list(found) if name.startswith('distill.')})
+            losses.update(found)
+            sizes.append(len(indices))
+        if not losses and self.calculate_student_loss:  # DDP waits for a gradient of all that only labels train
+            losses['student.loss_unlabelled'] = 0 * sum(p.sum() for p in self.student.parameters() if p.requires_grad)
+        return {**losses, **mean_over_parts(distill, sizes)}
+
+    def _losses_of(
+        self, batch_inputs: Tensor, data_samples: Sequence | None, labelled: bool = True
+    ) -> dict[str, Tensor]:
+        """The losses of images that all have labels, or all have none."""
         if self.distillation_stopped:
-            return {**self._student_losses(batch_inputs, data_samples), **self._stopped_losses()}
+            own = self._student_losses(batch_inputs, data_samples) if labelled else {}
+            return {**own, **self._stopped_losses()}
         self.prepare()
+        if not labelled:
+            self._check_no_labels_are_needed()
         try:
             self.distiller.data_samples = data_samples  # for losses that look at the ground truth
             self.distiller.networks = (self.student, self.teacher)  # or use a head
@@ -228,7 +256,7 @@ class DenseDistill(SingleTeacherDistill):
             self.run_teacher(batch_inputs, data_samples)
             self.distiller.set_deliveries_override(True)
             with self.student_recorders.attached(self.student), self.distiller.deliveries:
-                losses = self._student_losses(batch_inputs, data_samples)
+                losses = self._student_losses(batch_inputs, data_samples, labelled)
             losses.update(self.distill_losses())
             return losses
         finally:
@@ -246,8 +274,22 @@ class DenseDistill(SingleTeacherDistill):
         """The distillation losses of what is recorded. A subclass that reads the records does it here."""
         return add_prefix(self.distiller.compute_distill_losses(), 'distill')
 
-    def _student_losses(self, batch_inputs: Tensor, data_samples: Sequence | None) -> dict[str, Tensor]:
+    def _check_no_labels_are_needed(self) -> None:
+        needing = [
+            name for name, loss in getattr(self.distiller, 'distill_losses', {}).items() if _needs_data_samples(loss)
+        ]
+        if needing:
+            raise ValueError(f'distill: {needing[0]} looks at the labels, and there are images without (unlabelled)')
+        if self.teacher.mode == 'loss':
+            raise ValueError("teacher.mode='loss' computes losses of the labels, and there are images without")
+
+    def _student_losses(
+        self, batch_inputs: Tensor, data_samples: Sequence | None, labelled: bool = True
+    ) -> dict[str, Tensor]:
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.student_trainable):
+            if not labelled:
+                self.student(batch_inputs, data_samples, mode='tensor')
+                return {}
             losses = self.student(batch_inputs, data_samples, mode='loss')
         return add_prefix(losses, 'student') if self.calculate_student_loss else {}
 
@@ -284,6 +326,10 @@ class DenseDistill(SingleTeacherDistill):
         if parameter is not None and 'teacher' in self.__dict__:
             self.teacher.to(parameter.device)
         return self
+
+
+def _needs_data_samples(loss: nn.Module) -> bool:
+    return any(getattr(part, 'needs_data_samples', False) for part in loss.modules())
 
 
 def _one_of(name: str, value: Any, other_name: str, other: Any) -> Any:
