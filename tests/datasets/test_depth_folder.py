@@ -14,7 +14,7 @@ SIZE = (16, 20)  # height, width
 
 @pytest.fixture
 def folder(tmp_path):
-    """A wall two metres away, tilted: depth in millimetres grows by 10 with each column; the first row has no reading."""
+    """A tilted wall two metres away: 10 mm more with each column; the first row has no reading."""
     for part in ('images', 'depth'):
         (tmp_path / part / 'train').mkdir(parents=True)
     depth = np.broadcast_to(2000 + 10 * np.arange(SIZE[1]), SIZE).astype(np.uint16).copy()
@@ -56,7 +56,7 @@ def test_depth_is_in_metres_and_zero_where_there_is_no_reading(folder):
 @pytest.mark.parametrize(
     'step, expected',
     [
-        # twice as large: the centre of the first pixel, 0, was half a pixel from the border and is 1/4 of the old ones now
+        # twice as large: 9.5 is 10 pixels from the border, which are 20 now
         (dict(type='CameraResize', scale=(40, 32)), (40.0, 48.0, 19.5, 15.5)),
         (dict(type='CameraRandomFlip', prob=1.0), (20.0, 24.0, 9.5, 7.5)),
         (dict(type='CameraRandomFlip', prob=1.0, direction='vertical'), (20.0, 24.0, 9.5, 7.5)),
