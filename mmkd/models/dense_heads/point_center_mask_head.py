@@ -269,14 +269,14 @@ class PointCenterMaskHead(BaseDenseHead):
             cfg: In place of ``test_cfg``.
 
         Returns:
-            For each image ``bboxes`` (n, 4), ``scores`` (n,), ``labels`` (n,) and ``masks`` (n, H, W) bool, the highest
-            score first.
+            For each image ``bboxes`` (n, 4), ``scores`` (n,), ``labels`` (n,), ``masks`` (n, H, W) bool, and ``cells``
+            (n, 2), row and column of the centre on the maps; the highest score first.
         """
         cfg = dict(cfg or self.test_cfg or {})
         with torch.autocast(maps[0].device.type, enabled=False):
             maps = PointMaskMaps(*(x.float() for x in maps))
             centers = decode_centers(
-                maps.heatmap.sigmoid(),
+                self._probabilities_in_images(maps.heatmap, batch_img_metas),
                 maps.offset,
                 maps.size,
                 cfg.get('max_per_img', 100),
@@ -294,6 +294,13 @@ class PointCenterMaskHead(BaseDenseHead):
                     )
                 )
         return results
+
+    def _probabilities_in_images(self, heatmap: Tensor, batch_img_metas: list[dict]) -> Tensor:
+        """Of having a centre in a cell; 0 in the padding, whose peaks would take the place of objects."""
+        sides = heatmap.new_tensor([meta['img_shape'][:2] for meta in batch_img_metas]) / self.stride
+        inside_y = torch.arange(heatmap.shape[-2], device=heatmap.device) < sides[:, :1]
+        inside_x = torch.arange(heatmap.shape[-1], device=heatmap.device) < sides[:, 1:]
+        return heatmap.sigmoid() * (inside_y[:, None, :, None] & inside_x[:, None, None, :])
 
 
 def _branch(in_channels: int, feat_channels: int, out_channels: int) -> nn.Sequential:

@@ -94,7 +94,8 @@ def instances_of_image(
         rescale: Whether the pixels are those of the original image or of the network's input.
 
     Returns:
-        ``bboxes``, ``scores``, ``labels`` and ``masks`` (n, H, W) bool. Objects outside of the image are left out.
+        ``bboxes``, ``scores``, ``labels``, ``masks`` (n, H, W) bool, and ``cells`` (n, 2), row and column of the centre
+        on the maps. Objects outside of the image are left out.
     """
     scale_x, scale_y, left, top = 1.0, 1.0, 0.0, 0.0
     height, width = meta['img_shape'][:2]
@@ -113,7 +114,10 @@ def instances_of_image(
     masks = paste_point_masks(
         shapes[keep], saliency, map_boxes, plane[keep], boxes, height, width, scale, origin, mask_thr
     )
-    return InstanceData(bboxes=clipped, scores=centers.score[keep], labels=centers.label[keep], masks=masks)
+    cells = torch.stack([centers.row, centers.column], 1)[keep]
+    return InstanceData(
+        bboxes=clipped, scores=centers.score[keep], labels=centers.label[keep], masks=masks, cells=cells
+    )
 
 
 def paste_point_masks(

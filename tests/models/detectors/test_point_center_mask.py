@@ -65,6 +65,16 @@ def test_it_trains_and_predicts(hourglass):
         assert (found.bboxes >= 0).all() and (found.bboxes[:, 2:] <= torch.tensor([width, height])).all()
 
 
+def test_nothing_is_found_in_the_padding():
+    head = detector(dict(max_per_img=10, score_thr=0.0)).bbox_head
+    maps = PointMaskMaps(*(torch.zeros(2, c, 24, 32) for c in (3, 2, 2, 64, 3)))
+    maps.heatmap[1, :, :, 16:] = 9.0  # the second image is 64 of 96 pixels high and 64 of 128 wide
+    maps.heatmap[1, :, 16:] = 9.0
+    metas = [dict(img_shape=size, ori_shape=size) for size in ((96, 128), (64, 64))]
+    found = head.predict_by_feat(*maps, batch_img_metas=metas, rescale=True)[1]
+    assert len(found) == 10 and found.scores.max() < 0.9
+
+
 def test_raw_outputs_are_the_five_maps():
     model = detector()
     maps = model(inputs(model)['inputs'], mode='tensor')
