@@ -13,7 +13,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.registry import DefaultScope
 from torch import nn
 
-from .side_by_side import draw_classes, draw_instances, save_side_by_side
+from .side_by_side import draw_classes, draw_depth, draw_instances, save_side_by_side
 
 __all__ = ['ComparedModel', 'compare_models']
 
@@ -40,7 +40,7 @@ def compare_models(
     score_thr: float = 0.5,
     device: str = 'cpu',
 ) -> list[Path]:
-    """Draws the predictions of segmentation or instance segmentation models.
+    """Draws the predictions of segmentation, instance segmentation or depth models.
 
     Every model sees the images through its own ``test_dataloader.dataset``; these must be of the same images in the
     same order. Which kind of picture it is follows from what the models predict.
@@ -67,10 +67,12 @@ def compare_models(
         if any(Path(path).name != Path(paths[0]).name for path in paths):
             raise ValueError(f'test_dataloader.dataset: the models have different images, {paths[0]} and {paths[-1]}')
         image = _read_rgb(paths[0])
-        panels = [('image', image), *_truth(samples[0], image)]
+        depths = _depth_range(samples)
+        panels = [('image', image), *_truth(samples[0], image, depths)]
         titles = [model.title for model in models]
         panels += [
-            (title, _draw_prediction(sample, image, score_thr)) for title, sample in zip(titles, samples, strict=True)
+            (title, _draw_prediction(sample, image, score_thr, depths))
+            for title, sample in zip(titles, samples, strict=True)
         ]
         files.append(Path(folder, f'{Path(paths[0]).stem}.png'))
         save_side_by_side(panels, files[-1])
@@ -102,14 +104,31 @@ def _read_rgb(path: str) -> np.ndarray:
     return mmcv.imread(path, channel_order='rgb')
 
 
-def _truth(sample, image: np.ndarray) -> list[tuple[str, np.ndarray]]:
+def _depth_range(samples: Sequence) -> tuple[float, float]:
+    """The nearest and the farthest depth of a row, so that its pictures have the same colours for the same depths.
+
+    They are those of the true depth, if it is known, but for the outermost hundredths.
+    """
+    if 'pred_depth_map' not in samples[0]:
+        return 1.0, 2.0
+    maps = [samples[0].gt_depth_map] if 'gt_depth_map' in samples[0] else [sample.pred_depth_map for sample in samples]
+    depths = np.concatenate([one.data.numpy().ravel() for one in maps])
+    near, far = np.percentile(depths[depths > 0], [1, 99]) if (depths > 0).any() else (1.0, 2.0)
+    return float(near), float(max(far, 1.01 * near))
+
+
+def _truth(sample, image: np.ndarray, depths: tuple[float, float]) -> list[tuple[str, np.ndarray]]:
     """The panel of the labels, where the test pipeline loads them at the image's size."""
+    if 'gt_depth_map' in sample and tuple(sample.gt_depth_map.shape) == image.shape[:2]:
+        return [('depth', draw_depth(sample.gt_depth_map.data[0].numpy(), *depths))]
     if 'gt_sem_seg' not in sample or tuple(sample.gt_sem_seg.shape) != image.shape[:2]:
         return []
     return [('labels', draw_classes(image, sample.gt_sem_seg.data[0].numpy(), sample.palette, alpha=1.0))]
 
 
-def _draw_prediction(sample, image: np.ndarray, score_thr: float) -> np.ndarray:
+def _draw_prediction(sample, image: np.ndarray, score_thr: float, depths: tuple[float, float]) -> np.ndarray:
+    if 'pred_depth_map' in sample:
+        return draw_depth(sample.pred_depth_map.data[0].numpy(), *depths)
     if 'pred_sem_seg' in sample:
         return draw_classes(image, sample.pred_sem_seg.data[0].numpy(), sample.palette, alpha=1.0)
     instances = sample.pred_instances

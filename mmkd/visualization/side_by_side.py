@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-__all__ = ['draw_classes', 'draw_instances', 'save_side_by_side']
+__all__ = ['draw_classes', 'draw_depth', 'draw_instances', 'save_side_by_side']
 
 GOLDEN_ANGLE = 137.508  # degrees; neighbouring indices get hues far apart, however many there are
 
@@ -73,6 +73,28 @@ def draw_classes(image: np.ndarray, classes: np.ndarray, palette: Sequence, alph
     known = (classes >= 0) & (classes < len(palette))
     covered = colours[np.where(known, classes, len(palette))]
     return (image * (1 - alpha) + covered * alpha).round().astype(np.uint8)
+
+
+def draw_depth(depth: np.ndarray, near: float, far: float) -> np.ndarray:
+    """Draws a depth map: near is bright, far is dark, equal ratios of depth are equal steps of colour.
+
+    Args:
+        depth: ``(H, W)``, 0 or less where there is no reading, which is drawn black.
+        near: The depth of the brightest colour, above 0; what is nearer has it, too.
+        far: The depth of the darkest colour, above ``near``.
+
+    Returns:
+        ``(H, W, 3)`` uint8, RGB.
+
+    Raises:
+        ValueError: The range is empty.
+    """
+    if not 0 < near < far:
+        raise ValueError(f'near, far: 0 < near < far was expected, got {near} and {far}')
+    place = np.log(np.clip(depth, near, far) / near) / np.log(far / near)
+    # not down to the black end of the colours: black stands for no reading
+    colours = cv2.applyColorMap((255 - 215 * place).round().astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
+    return np.where((depth > 0)[..., None], colours, 0).astype(np.uint8)
 
 
 def save_side_by_side(panels: Sequence[tuple[str, np.ndarray]], path: str | Path, title: str = '') -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 
 import mmkd  # noqa: F401
 from mmkd.registry import MODELS
-from mmkd.visualization import draw_classes
+from mmkd.visualization import draw_classes, draw_depth
 from mmkd.visualization.compare import ComparedModel, compare_models
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
@@ -79,3 +79,37 @@ def test_no_models_and_a_checkpoint_of_another_network_are_refused(camvid, tmp_p
     with pytest.raises(ValueError, match='other.pth'):
         compare_models([ComparedModel('x', camvid, str(tmp_path / 'other.pth'))], tmp_path / 'drawn')
     assert not (tmp_path / 'drawn').exists()
+
+
+def test_near_is_bright_far_is_dark_and_no_reading_is_black():
+    drawn = draw_depth(np.array([[0.0, 1.0, 2.0, 4.0, 0.5, 9.0]]), near=1.0, far=4.0).astype(int)
+    brightness = drawn.sum(axis=-1)[0].tolist()
+    assert brightness[0] == 0
+    assert brightness[1] == brightness[4] > brightness[2] > brightness[3] == brightness[5] > 0
+    with pytest.raises(ValueError, match='0 < near < far was expected, got 2.0 and 2.0'):
+        draw_depth(np.ones((1, 1)), 2.0, 2.0)
+
+
+def test_a_row_of_depth_models_holds_image_depth_and_every_model(tmp_path, monkeypatch):
+    for part, suffix, picture in (
+        ('images', 'jpg', np.full((24, 32, 3), 99, np.uint8)),
+        ('depth', 'png', np.full((24, 32), 2000, np.uint16)),
+    ):
+        (tmp_path / part / 'val').mkdir(parents=True)
+        picture[:12] = 0 if part == 'depth' else 99
+        Image.fromarray(picture).save(tmp_path / part / 'val' / f'0.{suffix}')
+    monkeypatch.setenv('MMKD_SEVENSCENES_ROOT', str(tmp_path))
+    cfg = Config.fromfile(CONFIGS / '_quick_/vnl_mobilenetv2-half_sevenscenes.py')
+    cfg.model.decode_head.update(channels=8, bins=dict(number=4, min_depth=0.3, max_depth=8.0))
+    for step in cfg.test_dataloader.dataset.pipeline:
+        if step.type == 'mmkd.CameraResize':
+            step.scale = (32, 24)
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        model = MODELS.build(cfg.model)
+    torch.save(model.state_dict(), tmp_path / 'a.pth')
+    (file,) = compare_models([ComparedModel('student', cfg, str(tmp_path / 'a.pth'))], tmp_path / 'drawn')
+    picture = cv2.imread(str(file))
+    height, width = picture.shape[:2]
+    third = picture[int(height * 0.4), width // 2], picture[int(height * 0.8), width // 2]
+    assert third[0].tolist() == [0, 0, 0] and third[1].sum() > 0  # no reading above, a reading below
+    assert picture[int(height * 0.4), int(width * 0.9)].sum() > 0  # the model predicts everywhere
