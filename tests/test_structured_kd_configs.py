@@ -21,7 +21,7 @@ STUDENTS = ('espnet', 'pspnet')
 NAMES = sorted(
     path.name for path in FOLDER.glob('kd/*.py') if path.stem.split('_')[-1] in ROWS and path.name.startswith(STUDENTS)
 )
-REDUCED = sorted(path.name for path in FOLDER.glob('_quick_/*_from_*_camvid_*.py'))
+REDUCED = sorted(path.name for path in FOLDER.glob('_quick_/*_from_*_camvid_*.py') if path.stem.endswith(ROWS))
 EIGHTY = ('pspnet_r18', 'pspnet_mobilenetv2')  # with the weights of the released code; the others with the paper's
 
 
