@@ -1,0 +1,215 @@
+"""The configs of FCOS and its distillation through the runner, at a reduced size, and what they say."""
+
+import json
+from copy import deepcopy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from mmengine.config import Config, ConfigDict
+from mmengine.registry import DefaultScope
+from mmengine.runner import Runner
+from PIL import Image
+from test_structured_kd_configs import equal
+
+import mmkd  # noqa: F401  first: makes ``mmkd::`` configs resolve
+from mmkd.distillation.network import resolve_network
+from mmkd.engine import DistillOptimWrapper
+from mmkd.registry import MODELS
+
+FOLDER = Path(__file__).parents[1] / 'configs'
+PLAIN = sorted(f'fcos/{path.name}' for path in FOLDER.glob('fcos/*.py'))
+KD = sorted(f'kd/{path.name}' for path in FOLDER.glob('kd/fcos_*.py'))
+REDUCED = sorted(f'_quick_/{path.name}' for path in FOLDER.glob('_quick_/fcos_*.py'))
+SIZE = (64, 96)  # height, width
+QUICK = ('_quick_/fcos_mobilenetv2-c32_from_c128_voc2012_pi-pa-ho.py',)
+STUDENT = Config.fromfile(FOLDER / 'fcos/fcos_mobilenetv2-c128_1x_coco.py')
+TEACHER = Config.fromfile(FOLDER / 'fcos/fcos_x101-32x8d_ms-2x_coco.py')
+
+
+@pytest.fixture
+def roots(tmp_path, monkeypatch):
+    """Two images with two objects each as COCO and as VOC 2012, where the configs look for them."""
+    rng = np.random.default_rng(0)
+    classes = [*STUDENT.get('metainfo', {}).get('classes', ()), *_coco_classes(), *_voc_classes()]
+    annotations = dict(categories=[dict(id=i, name=name) for i, name in enumerate(dict.fromkeys(classes), 1)])
+    annotations['images'] = [dict(id=i, file_name=f'{i}.jpg', width=SIZE[1], height=SIZE[0]) for i in range(2)]
+    names = {category['name']: category['id'] for category in annotations['categories']}
+    annotations['annotations'] = [
+        dict(id=10 * i + j, image_id=i, category_id=names[name], bbox=[8 + i, 8 + j, 40, 36], area=1440, iscrowd=0)
+        for i in range(2)
+        for j, name in enumerate(('person', 'boat'))
+    ]
+    for folder, split in (('coco', 'train2017'), ('coco', 'val2017'), ('voc/images', 'train'), ('voc/images', 'val')):
+        (tmp_path / folder / split).mkdir(parents=True)
+        for i in range(2):
+            Image.fromarray(rng.integers(0, 256, (*SIZE, 3), np.uint8)).save(tmp_path / folder / split / f'{i}.jpg')
+    (tmp_path / 'coco/annotations').mkdir()
+    for split in ('train', 'val'):
+        (tmp_path / f'coco/annotations/instances_{split}2017.json').write_text(json.dumps(annotations))
+        (tmp_path / f'voc/instances_{split}.json').write_text(json.dumps(annotations))
+    monkeypatch.setenv('MMKD_COCO_ROOT', str(tmp_path / 'coco'))
+    monkeypatch.setenv('MMKD_VOC_INSTANCE_ROOT', str(tmp_path / 'voc'))
+    return tmp_path
+
+
+def _coco_classes():
+    from mmdet.datasets import CocoDataset
+
+    return CocoDataset.METAINFO['classes']
+
+
+def _voc_classes():
+    return Config.fromfile(FOLDER / '_quick_/voc_boxes.py').metainfo['classes']
+
+
+def reduced(name, work_dir):
+    """The config at 64 x 96 with two iterations, narrow networks and one process."""
+    cfg = Config.fromfile(FOLDER / name)
+    cfg.work_dir = str(work_dir)
+    for key in ('train', 'val', 'test'):
+        loader = cfg[f'{key}_dataloader']
+        loader.update(num_workers=0, persistent_workers=False, pin_memory=False)
+        for step in loader.dataset.pipeline:
+            if step.type in ('Resize', 'RandomResize'):
+                step.scale = SIZE[::-1]
+            elif step.type == 'RandomChoiceResize':
+                step.scales = [SIZE[::-1]]
+    cfg.train_dataloader.update(batch_size=2)
+    cfg.train_cfg.update(max_iters=2, val_interval=2)
+    cfg.default_hooks.checkpoint.interval = 1
+    cfg.randomness = dict(seed=0)
+    if 'student' not in cfg.model:
+        shrink(cfg.model)
+        return cfg
+    shrink(cfg.model.student)
+    teacher = resolve_network(dict(cfg_path=cfg.model.teacher.cfg_path), 'teacher')
+    shrink(teacher)
+    cfg.model.teacher = ConfigDict(**teacher, ckpt=None, allow_random=True)
+    cfg.model.dry_run = dict(size=SIZE)
+    if 'holistic' in cfg.model:
+        cfg.model.holistic.discriminator.base_channels = 8
+    return cfg
+
+
+def shrink(network):
+    network.backbone.init_cfg = None
+    if network.backbone.type == 'ResNeXt':
+        network.backbone.update(depth=50, groups=1, base_width=4, base_channels=4, frozen_stages=-1)
+        network.neck.in_channels = [16, 32, 64, 128]
+    else:
+        network.backbone.widen_factor = 0.25
+        network.neck.in_channels = [8, 8, 24, 80]
+    network.neck.out_channels = 64
+    network.bbox_head.update(in_channels=64, feat_channels=64, stacked_convs=1)
+    network.test_cfg.update(score_thr=0.0, max_per_img=3)  # an untrained network is sure of nothing
+
+
+@pytest.mark.parametrize(
+    'name', [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in PLAIN + KD + REDUCED]
+)
+def test_config_trains_evaluates_and_resumes(name, roots):
+    runner = Runner.from_cfg(reduced(name, roots / 'run'))
+    runner.train()
+    logged = {key.removeprefix('train/') for key in runner.message_hub.log_scalars if key.startswith('train/')}
+    distilled = 'from' in name
+    expected = {f'{"student." if distilled else ""}loss_{part}' for part in ('cls', 'bbox', 'centerness')}
+    rows = name.removesuffix('.py').split('_')[-1].split('-') if distilled else []
+    expected |= {f'distill.loss_{row}' for row in rows if row != 'ho'}
+    if 'ho' in rows:
+        expected |= {'distill.loss_holistic', 'discriminator.loss_adversarial', 'discriminator.loss_gp'}
+    assert expected <= logged
+    assert runner.message_hub.log_scalars['val/coco/bbox_mAP'].current() >= -1
+
+    cfg = reduced(name, roots / 'run')
+    cfg.resume = True
+    cfg.train_cfg.max_iters = 3
+    resumed = Runner.from_cfg(cfg)
+    resumed.optim_wrapper = resumed.build_optim_wrapper(resumed.optim_wrapper)
+    resumed.load_or_resume()
+    assert resumed.iter == 2
+    assert equal(resumed.model.state_dict(), runner.model.state_dict())
+    assert isinstance(resumed.optim_wrapper, DistillOptimWrapper) == ('ho' in rows)
+    resumed.train()
+    assert resumed.iter == 3
+    assert (roots / 'run' / 'iter_3_student.pth').is_file() == distilled
+
+
+def test_model_and_schedule_are_those_of_mmdets_fcos():
+    mmdet = Config.fromfile(
+        'mmdet::fcos/fcos_x101-64x4d_fpn_gn-head_ms-640-800-2x_coco.py'.replace('mmdet::', _mmdet())
+    )
+    assert TEACHER.model.bbox_head == mmdet.model.bbox_head
+    assert TEACHER.model.neck == mmdet.model.neck
+    assert TEACHER.model.test_cfg == mmdet.model.test_cfg
+    for key in ('paramwise_cfg', 'clip_grad'):
+        assert TEACHER.optim_wrapper[key] == STUDENT.optim_wrapper[key] == mmdet.optim_wrapper[key]
+    assert TEACHER.optim_wrapper.optimizer == mmdet.optim_wrapper.optimizer
+    assert [TEACHER.param_scheduler[0][key] for key in ('type', 'factor', 'end')] == ['ConstantLR', 1 / 3, 500]
+    # 12 epochs of 117,266 images with objects in batches of 16 are 87,950 iterations
+    assert STUDENT.train_cfg.max_iters == 90000 and TEACHER.train_cfg.max_iters == 180000
+    changed = dict(mmdet.model.bbox_head, in_channels=128, feat_channels=128)
+    assert STUDENT.model.bbox_head == changed
+
+
+def _mmdet():
+    import mmdet
+
+    return str(Path(mmdet.__file__).parent / '.mim' / 'configs') + '/'
+
+
+@pytest.mark.parametrize('cfg, channels, millions', [(STUDENT, 128, 3.89), (TEACHER, 256, 95.53)])
+def test_width_and_size_of_the_networks(cfg, channels, millions):
+    # millions in backbone, laterals, pyramid, towers, outputs: 1.81, .06, .74, 1.18, .10; 86.74, .92, 2.95, 4.73, .20
+    config = deepcopy(cfg.model)
+    config.backbone.init_cfg = None
+    with DefaultScope.overwrite_default_scope('mmdet'), torch.device('meta'):
+        model = MODELS.build(config)
+        levels = model.extract_feat(torch.zeros(1, 3, 800, 1344))
+    assert [tuple(level.shape[1:]) for level in levels] == [
+        (channels, 100, 168), (channels, 50, 84), (channels, 25, 42), (channels, 13, 21), (channels, 7, 11)
+    ]  # fmt: skip
+    parameters = sum(p.numel() for p in model.parameters()) / 1e6
+    assert parameters == pytest.approx(millions, abs=0.01)
+    assert not any(name.startswith('backbone.conv2') for name, _ in model.named_parameters())
+
+
+@pytest.mark.parametrize('name', KD)
+def test_the_students_part_is_that_of_its_plain_config(name):
+    cfg = Config.fromfile(FOLDER / name)
+    assert cfg.model.student == STUDENT.model
+    wrapper = {key: value for key, value in cfg.optim_wrapper.items() if key not in ('constructor', 'discriminator')}
+    assert wrapper == STUDENT.optim_wrapper
+    for key in ('train_dataloader', 'val_dataloader', 'param_scheduler', 'train_cfg', 'sync_bn'):
+        assert cfg[key] == STUDENT[key]
+
+
+@pytest.mark.parametrize('name', KD)
+def test_all_levels_are_distilled(name):
+    model = Config.fromfile(FOLDER / name).model
+    assert model.distill.pa.taps == 'neck' and 'levels' not in model.distill.pa
+    assert model.distill.pa.loss.pool is None  # every position is a node
+    if 'pi' in model.distill:
+        assert model.distill.pi.taps == 'bbox_head.conv_cls' and model.distill.pi.loss.activation == 'sigmoid'
+    if 'holistic' in model:
+        assert model.holistic.taps == 'bbox_head.conv_cls' and model.holistic.levels == 'all'
+
+
+def test_full_resolution_pairs_take_memory_of_the_maps_only():
+    """16,800 nodes: matrices of nodes x nodes would have 282 million entries an image; the maps have 6.5 million."""
+    from mmkd.distillation.losses.pair_wise import _gram_is_cheaper
+
+    loss = MODELS.build(Config.fromfile(FOLDER / KD[0]).model.distill.pa.loss)
+    assert loss.options['method'] == 'auto'
+    # every level with matrices of more than 16 MB, n^2 x 4 bytes, goes the other way
+    assert all(_gram_is_cheaper(height * width, 128, 256) for height, width in ((100, 168), (50, 84), (25, 42)))
+
+
+def test_metafiles_list_every_config_once():
+    for folder, names in (('fcos', PLAIN), ('kd', KD)):
+        models = yaml.safe_load((FOLDER / folder / 'metafile.yml').read_text())['Models']
+        listed = sorted(m['Config'] for m in models if Path(m['Config']).name.startswith('fcos'))
+        assert listed == [f'configs/{name}' for name in names]
+        assert all(Path(m['Config']).stem == m['Name'] for m in models)
