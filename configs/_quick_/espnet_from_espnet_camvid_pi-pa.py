@@ -3,8 +3,6 @@ _base_ = './espnet_from_espnet_camvid_pi.py'
 
 model = dict(
     distill=dict(
-        pa=dict(
-            taps='backbone.b3', loss=dict(type='mmkd.PairWiseLoss', pool='avg', node_size=2, loss_weight=10.0)
-        ),
+        pa=dict(taps='backbone.b3', loss=dict(type='mmkd.PairWiseLoss', pool='avg', node_size=2, loss_weight=10.0)),
     )
 )

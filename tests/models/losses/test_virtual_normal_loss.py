@@ -84,7 +84,8 @@ def test_points_of_the_scene_worked_out_by_hand():
 
 def test_a_tilted_plane_has_the_difference_of_its_normal():
     # z = 2 everywhere has the normal (0, 0, 1). z = 2 / (1 - (x - cx) / fx) is the plane z - X = 2,
-    # X = (x - cx) / fx z, with the normal (-1, 0, 1) / sqrt(2): the difference is 1/sqrt(2) + (1 - 1/sqrt(2)) = 1 for every triple.
+    # X = (x - cx) / fx z, with the normal (-1, 0, 1) / sqrt(2): the difference is 1/sqrt(2) + (1 - 1/sqrt(2)) = 1 for
+    # every triple.
     width, height = 12, 10
     camera = torch.tensor([[24.0, 24.0, 5.5, 4.5]], dtype=torch.float64)
     flat = torch.full((1, 1, height, width), 2.0, dtype=torch.float64)
