@@ -127,6 +127,7 @@ def plain_types(config):
             yield from plain_types(value)
 
 
+@pytest.mark.slow
 def test_shipped_configs_mean_the_same_when_inherited_by_package_name():
     """``_base_ = 'mmkd::...'`` looks plain names up in mmkd first: a plain name of mmdet's must not be mmkd's too."""
     for part in ('MODELS', 'TRANSFORMS', 'DATASETS', 'METRICS', 'HOOKS', 'LOOPS'):
