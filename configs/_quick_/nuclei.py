@@ -3,7 +3,8 @@
 _base_ = '../_base_/det_runtime.py'
 
 dataset_type = 'CocoDataset'
-data_root = '{{ fileDirname }}/../../tests/data/nuclei/'
+# MMKD_NUCLEI_ROOT names another folder of the same layout, such as the whole of DSB 2018.
+data_root = '{{$MMKD_NUCLEI_ROOT:{{ fileDirname }}/../../tests/data/nuclei}}/'
 metainfo = dict(classes=('nucleus',))
 crop_size = (128, 128)
 max_iters = 100
