@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
+import logging
 import os
+import sys
 
 import torch
 from mmengine.config import Config
@@ -86,6 +89,18 @@ def check_checkpoint(runner) -> None:
 
 
 def finish() -> None:
-    """Closes the process group, which PyTorch would otherwise complain about at exit."""
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
+    """Ends a process of a run of several; does nothing in a run of one process.
+
+    DDP keeps the threads of gloo alive beyond ``destroy_process_group``. One of them that hands a tensor back to Python
+    while the interpreter is being taken down aborts the process (``terminate called without an active exception``, exit
+    code -6), and torchrun then reports a failed run whose results are all there. So the process ends here: what is
+    registered for the exit is run, and the interpreter is not taken down.
+    """
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return
+    torch.distributed.destroy_process_group()
+    atexit._run_exitfuncs()
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)

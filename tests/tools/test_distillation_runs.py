@@ -145,7 +145,7 @@ def test_two_processes_train_equal_parameters_and_test_as_one_does(trained, tmp_
 
     def run(*command):
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr[-3000:]
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
         return done.stdout + done.stderr
 
     run(str(ROOT / 'tools/dist_train.sh'), 'two.py', '2', '--work-dir', 'run')
