@@ -5,7 +5,14 @@ max_iters = 300
 model = dict(
     backbone=dict(depth='46_c', out_indices=(2, 3, 4)),
     neck=dict(in_channels=(64, 64, 128), conv_cfg=None),
-    bbox_head=dict(num_classes=1, feat_channels=64, shape_size=16, saliency='class_agnostic'),
+    bbox_head=dict(
+        num_classes=1,
+        feat_channels=64,
+        shape_size=16,
+        saliency='class_agnostic',
+        # Taught by the union of the masks as well: in so short a training the product alone leaves it at 1 everywhere.
+        loss_saliency=dict(type='CrossEntropyLoss', use_sigmoid=True),
+    ),
 )
 # Batch norm learns from few images: smaller steps than the GroupNorm models of this folder take.
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
