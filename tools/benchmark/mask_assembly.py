@@ -141,9 +141,11 @@ def build_detector(config, device):
 
 def compare_detectors(args):
     from mmdet.structures import DetDataSample
+    from mmengine.logging import MMLogger
     from mmengine.registry import init_default_scope
 
     init_default_scope('mmdet')
+    MMLogger.get_current_instance().setLevel('WARNING')  # or every parameter's initialisation is between the tables
     height, width = args.size
     inputs = torch.randn(1, 3, height, width, device=args.device)
     size = (height, width)
