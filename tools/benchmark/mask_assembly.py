@@ -27,13 +27,16 @@ CASES = (
 )
 MAP = 128
 SHAPE = 32
+POINTS = 'mmkd::point_centermask/point-centermask'
 DETECTORS = (
-    ('CenterMask with points, DLA-34', 'mmkd::point_centermask/point-centermask_dla34_130e_coco.py'),
-    ('CenterMask with points, Hourglass-104', 'mmkd::point_centermask/point-centermask_hourglass104_130e_coco.py'),
-    ('SOLOv2-light, R-18', 'mmdet::solov2/solov2-light_r18_fpn_ms-3x_coco.py'),
-    ('SOLOv2-light, R-50', 'mmdet::solov2/solov2-light_r50_fpn_ms-3x_coco.py'),
-    ('CondInst, R-50', 'mmdet::condinst/condinst_r50_fpn_ms-poly-90k_coco_instance.py'),
+    ('CenterMask with points, DLA-34', f'{POINTS}_dla34_130e_coco.py', {}),
+    ('... neck with ordinary convolution', f'{POINTS}_dla34_130e_coco.py', {'model.neck.conv_cfg': None}),
+    ('CenterMask with points, Hourglass-104', f'{POINTS}_hourglass104_130e_coco.py', {}),
+    ('SOLOv2-light, R-18', 'mmdet::solov2/solov2-light_r18_fpn_ms-3x_coco.py', {'model.test_cfg.filter_thr': 0.0}),
+    ('SOLOv2-light, R-50', 'mmdet::solov2/solov2-light_r50_fpn_ms-3x_coco.py', {'model.test_cfg.filter_thr': 0.0}),
+    ('CondInst, R-50', 'mmdet::condinst/condinst_r50_fpn_ms-poly-90k_coco_instance.py', {}),
 )
+OBJECTS = 100  # in an image, for whole detectors
 
 
 def parse_args():
@@ -124,19 +127,33 @@ def compare_assembly(args):
         )
 
 
-def build_detector(config, device):
-    """The detector with random weights, and no threshold on scores: each then finds up to 100 objects."""
+def build_detector(config, options, inputs):
+    """The detector with random weights, and a threshold on scores that lets it find 100 objects."""
     from mmengine.config import Config
 
     from mmkd.registry import MODELS
     from mmkd.utils import cli
 
     cfg = Config.fromfile(cli.resolve_config(config))
+    cfg.merge_from_dict({**options, 'model.test_cfg.score_thr': 0.0})
     cfg.model.backbone.pop('init_cfg', None)
-    cfg.model.test_cfg.score_thr = 0.0
     network = MODELS.build(cfg.model)
     network.init_weights()
-    return network.to(device).eval()
+    network = network.to(inputs.device).eval()
+    if 'solo' in config:  # has no cap on candidates before their masks are made; the others take the best
+        network.mask_head.test_cfg.score_thr = threshold_of_solo(network, inputs)
+    return network
+
+
+@torch.no_grad()
+def threshold_of_solo(network, inputs):
+    """The score that 100 of the cells have that are the largest of their surroundings."""
+    scores = []
+    for level in network.mask_head(network.extract_feat(inputs))[1]:
+        level = level.sigmoid()
+        largest = F.max_pool2d(level, 2, stride=1, padding=1)[..., :-1, :-1] == level
+        scores.append((level * largest).flatten())
+    return torch.cat(scores).topk(OBJECTS + 1)[0][-1].item()
 
 
 def compare_detectors(args):
@@ -152,7 +169,7 @@ def compare_detectors(args):
     meta = dict(img_shape=size, ori_shape=size, batch_input_shape=size, pad_shape=size, scale_factor=(1.0, 1.0))
     print('\n| detector | parameters (M) | objects found | features (ms) | features and masks (ms) |')
     print('| --- | --- | --- | --- | --- |')
-    networks = {name: build_detector(config, args.device) for name, config in DETECTORS}
+    networks = {name: build_detector(config, options, inputs) for name, config, options in DETECTORS}
 
     @torch.no_grad()
     def features(network):
