@@ -12,6 +12,7 @@ from mmengine.model import MMDistributedDataParallel
 from torch import distributed, multiprocessing
 
 from mmkd.engine.hooks.finite_loss_hook import FiniteLossHook, NonFiniteError
+from mmkd.utils.launch import finish
 
 pytestmark = [
     pytest.mark.slow,
@@ -110,7 +111,7 @@ def worker(rank, port, folder, checks):
             report[name] = f'rank {rank}: {traceback.format_exc()}'
             break  # the processes are out of step now
     torch.save(report, folder / f'{rank}.pth')
-    distributed.destroy_process_group()
+    finish()
 
 
 @pytest.fixture(scope='module')

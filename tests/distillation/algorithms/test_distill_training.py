@@ -10,7 +10,7 @@ from mmengine.runner import Runner
 from torch import multiprocessing
 
 from mmkd.utils.checkpoint import load_checkpoint_file
-from mmkd.utils.launch import prepare_launch
+from mmkd.utils.launch import finish, prepare_launch
 
 LOSSES = ('student.loss_cls', 'distill.loss_fpn', 'distill.loss_cls')
 
@@ -102,6 +102,7 @@ def work(rank, port, teacher, options):
     runner = train(config)
     parameters = {name: parameter.detach() for name, parameter in runner.model.module.named_parameters()}
     torch.save(dict(parameters=parameters, ddp=type(runner.model).__name__), f'rank{rank}.pth')
+    finish()
 
 
 def train_on_two(teacher, **options):
