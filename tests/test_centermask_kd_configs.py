@@ -63,7 +63,15 @@ def test_there_is_a_config_for_every_experiment():
     for (_, teacher), found in rows.items():
         expected = set(TERMS) if teacher == 'v19' else {row for row in TERMS if 'ce' not in row.split('-')}
         assert found == expected
-    assert {name.split('_')[-1] for name in QUICK} == {'kl', 'head', 'head-corr', 'head-mse', 'head-mask', 'all', *OTHERS}
+    assert {name.split('_')[-1] for name in QUICK} == {
+        'kl',
+        'head',
+        'head-corr',
+        'head-mse',
+        'head-mask',
+        'all',
+        *OTHERS,
+    }
 
 
 @pytest.mark.parametrize('name', NAMES)

@@ -1,32 +1,33 @@
-"""Loss curves from the logs that mmengine's LocalVisBackend leaves in a work dir."""
+"""Curves of losses and scores from the logs that mmengine's LocalVisBackend leaves in a work dir."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-__all__ = ['plot_losses', 'read_scalars', 'split_losses']
+__all__ = ['plot_losses', 'plot_scalars', 'read_scalars', 'split_losses']
 
 
-def read_scalars(work_dir: str | Path) -> list[dict]:
-    """Reads the training records of all runs in a work dir, in order of their step.
+def read_scalars(work_dir: str | Path, key: str = 'loss') -> list[dict]:
+    """Reads the records of all runs in a work dir that have a value for ``key``, in order of their step.
 
     A resumed run continues in a second file; where both have a step the later one counts.
 
     Args:
         work_dir: The folder given to ``tools/train.py --work-dir``.
+        key: What to look for: ``loss`` finds the records of training, a score those of validation.
 
     Returns:
-        One dict a record, with at least ``loss`` and ``step``; empty if nothing was trained there.
+        One dict a record, with at least ``key`` and ``step``; empty if nothing was trained there.
     """
     records = {}
     for path in sorted(Path(work_dir).glob('*/vis_data/scalars.json')):
         for line in path.read_text().splitlines():
             record = json.loads(line)
-            if 'loss' in record and 'step' in record:
+            if key in record and 'step' in record:
                 records[record['step']] = record
     return [records[step] for step in sorted(records)]
 
@@ -80,6 +81,39 @@ def plot_losses(runs: Mapping[str, str | Path], path: str | Path) -> None:
         if axis.has_data():
             axis.legend()
             axis.set_ylim(bottom=0)
+    figure.tight_layout()
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+
+
+def plot_scalars(runs: Mapping[str, str | Path], keys: Sequence[str], path: str | Path) -> None:
+    """Draws how losses and scores went on, a panel for each key and a line for each run.
+
+    Args:
+        runs: Name to work dir; those without a record of a key are left out of its panel.
+        keys: Names as in the log: ``loss_mask``, ``coco/segm_mAP``.
+        path: The picture to write; its folder is made.
+
+    Raises:
+        ValueError: No run has a record of a key.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5 * len(keys), 4))
+    FigureCanvasAgg(figure)
+    for axis, key in zip(figure.subplots(1, len(keys), squeeze=False)[0], keys, strict=True):
+        for name, work_dir in runs.items():
+            records = read_scalars(work_dir, key)
+            if records:
+                steps = [record['step'] for record in records]
+                axis.plot(steps, [record[key] for record in records], marker='o' if len(steps) < 30 else '', label=name)
+        if not axis.has_data():
+            raise ValueError(f'no record of {key} in {", ".join(map(str, runs.values()))}')
+        axis.set_title(key)
+        axis.set_xlabel('iteration')
+        axis.grid(alpha=0.3)
+        axis.legend()
     figure.tight_layout()
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
