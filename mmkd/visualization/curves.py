@@ -14,7 +14,8 @@ __all__ = ['plot_losses', 'plot_scalars', 'read_scalars', 'split_losses']
 def read_scalars(work_dir: str | Path, key: str = 'loss') -> list[dict]:
     """Reads the records of all runs in a work dir that have a value for ``key``, in order of their step.
 
-    A resumed run continues in a second file; where both have a step the later one counts.
+    A resumed run continues in a second file; where both have a step the later one counts. mmengine gives scores step
+    0 where training goes by iterations: they get that of the training record before them.
 
     Args:
         work_dir: The folder given to ``tools/train.py --work-dir``.
@@ -25,10 +26,16 @@ def read_scalars(work_dir: str | Path, key: str = 'loss') -> list[dict]:
     """
     records = {}
     for path in sorted(Path(work_dir).glob('*/vis_data/scalars.json')):
+        trained = 0
         for line in path.read_text().splitlines():
             record = json.loads(line)
-            if key in record and 'step' in record:
-                records[record['step']] = record
+            if 'step' not in record:
+                continue
+            if 'loss' in record:
+                trained = record['step']
+            if key in record:
+                step = record['step'] or trained
+                records[step] = {**record, 'step': step}
     return [records[step] for step in sorted(records)]
 
 

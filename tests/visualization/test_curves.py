@@ -17,16 +17,16 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def run(tmp_path):
-    """A run of 30 iterations that was resumed after 20, scored twice."""
+    """A run of 30 iterations that was resumed after 20, scored twice, as mmengine logs it."""
     first = [
         dict(loss=3.0, loss_mask=1.0, step=10),
         dict(loss=2.0, loss_mask=0.8, step=20),
-        {'coco/segm_mAP': 0.1, 'step': 20},
+        {'coco/segm_mAP': 0.1, 'step': 0},
     ]
     second = [
         dict(loss=1.5, loss_mask=0.7, step=20),
         dict(loss=1.0, loss_mask=0.5, step=30),
-        {'coco/segm_mAP': 0.2, 'step': 30},
+        {'coco/segm_mAP': 0.2, 'step': 0},
     ]
     for date, records in (('20260101', first), ('20260102', second)):
         file = tmp_path / 'run' / date / 'vis_data/scalars.json'
