@@ -15,7 +15,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--show', action='store_true', help='show the predictions in a window')
     parser.add_argument('--show-dir', help='draw the predictions here; relative to the dated folder of the run')
     parser.add_argument('--wait-time', type=float, default=2, help='seconds between the windows of --show')
-    parser.add_argument('--tta', action='store_true', help='test-time augmentation (boxes only)')
+    parser.add_argument(
+        '--tta', action='store_true', help='test-time augmentation: that of the config, or for detectors a flip'
+    )
     add_common_arguments(parser)
     return parser.parse_args()
 

@@ -45,7 +45,8 @@ def prepare_config(cfg: Config, args: argparse.Namespace) -> None:
 def apply_tta(cfg: Config) -> None:
     """Wraps the model for test-time augmentation, by ``tta_model`` and ``tta_pipeline`` or, for detectors, a flip.
 
-    mmdet merges the boxes of the views and no masks, so only boxes can be evaluated then.
+    mmdet's ``DetTTAModel`` merges the boxes of the views and no masks: where a config asks for it, only boxes are
+    evaluated. The flip is merged by mmkd's, with masks.
 
     Raises:
         UserError: A model other than a detector without ``tta_model`` or ``tta_pipeline``.
@@ -66,7 +67,7 @@ def _flip_tta_model(cfg: Config) -> ConfigDict:
     test_cfg = cfg.model.get('test_cfg') or {}
     test_cfg = test_cfg.get('bbox') or test_cfg.get('rcnn') or test_cfg
     return ConfigDict(
-        type='DetTTAModel',
+        type='mmkd.InstanceTTAModel',
         tta_cfg=dict(
             nms=deepcopy(test_cfg.get('nms') or dict(type='nms', iou_threshold=0.5)),
             max_per_img=test_cfg.get('max_per_img', 100),
