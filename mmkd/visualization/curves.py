@@ -63,17 +63,12 @@ def plot_losses(runs: Mapping[str, str | Path], path: str | Path) -> None:
     Raises:
         ValueError: None of the runs has a record.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     logs = {name: read_scalars(work_dir) for name, work_dir in runs.items()}
     logs = {name: records for name, records in logs.items() if records}
     if not logs:
         raise ValueError(f'no training records in {", ".join(str(v) for v in runs.values())}')
 
-    figure = Figure(figsize=(13, 4.5))
-    FigureCanvasAgg(figure)
-    left, right = figure.subplots(1, 2)
+    figure, (left, right) = _panels(2, width=6.5, height=4.5)
     for name, records in logs.items():
         steps = [record['step'] for record in records]
         parts = [split_losses(record) for record in records]
@@ -88,9 +83,7 @@ def plot_losses(runs: Mapping[str, str | Path], path: str | Path) -> None:
         if axis.has_data():
             axis.legend()
             axis.set_ylim(bottom=0)
-    figure.tight_layout()
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
+    _save(figure, path)
 
 
 def plot_scalars(runs: Mapping[str, str | Path], keys: Sequence[str], path: str | Path) -> None:
@@ -104,12 +97,8 @@ def plot_scalars(runs: Mapping[str, str | Path], keys: Sequence[str], path: str 
     Raises:
         ValueError: No run has a record of a key.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5 * len(keys), 4))
-    FigureCanvasAgg(figure)
-    for axis, key in zip(figure.subplots(1, len(keys), squeeze=False)[0], keys, strict=True):
+    figure, axes = _panels(len(keys), width=5, height=4)
+    for axis, key in zip(axes, keys, strict=True):
         for name, work_dir in runs.items():
             records = read_scalars(work_dir, key)
             if records:
@@ -121,6 +110,20 @@ def plot_scalars(runs: Mapping[str, str | Path], keys: Sequence[str], path: str 
         axis.set_xlabel('iteration')
         axis.grid(alpha=0.3)
         axis.legend()
+    _save(figure, path)
+
+
+def _panels(number: int, width: float, height: float) -> tuple:
+    """A figure that needs no screen, and its axes side by side."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width * number, height))
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots(1, number, squeeze=False)[0]
+
+
+def _save(figure, path: str | Path) -> None:
     figure.tight_layout()
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
