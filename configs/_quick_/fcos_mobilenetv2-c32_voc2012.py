@@ -4,6 +4,7 @@ _base_ = ['../_base_/models/fcos_mobilenetv2-c128.py', './voc_boxes.py']
 model = dict(
     backbone=dict(
         norm_eval=True,
+        frozen_stages=3,
         init_cfg=dict(type='Pretrained', checkpoint='{{$MMKD_PRETRAINED:checkpoints}}/mobilenet_v2_mmdet.pth'),
     ),
     neck=dict(out_channels=32),

@@ -1,7 +1,7 @@
-# Boxes of VOC 2012 in COCO's format, shorter side 192, and a schedule of minutes on a CPU.
+# Boxes of VOC 2012 in COCO's format, shorter side 144, and a schedule of minutes on a CPU.
 _base_ = ['../_base_/datasets/voc_instance.py', '../_base_/det_runtime.py']
 
-scale = (320, 192)
+scale = (240, 144)
 max_iters = 1000
 
 load_boxes = dict(type='LoadAnnotations', with_bbox=True)
