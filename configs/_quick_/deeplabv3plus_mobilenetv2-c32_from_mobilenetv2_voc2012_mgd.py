@@ -1,5 +1,5 @@
-# As deeplabv3plus_r18_from_mobilenetv2_voc2012_pi.py with MGD in its place, on the encoder's last map.
-_base_ = './deeplabv3plus_r18_from_mobilenetv2_voc2012_pi.py'
+# As deeplabv3plus_mobilenetv2-c32_from_mobilenetv2_voc2012_pi.py with MGD in its place, on the encoder's last map.
+_base_ = './deeplabv3plus_mobilenetv2-c32_from_mobilenetv2_voc2012_pi.py'
 
 mgd = dict(
     taps='decode_head.bottleneck.bn',

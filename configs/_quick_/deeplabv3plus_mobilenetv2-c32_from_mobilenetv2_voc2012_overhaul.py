@@ -1,14 +1,14 @@
-# As ../kd/deeplabv3plus_r18_from_r101_voc2012_overhaul.py, reduced and with a small teacher, of which the two maps of
-# the head are taught: MobileNetV2's layers end without a ReLU and hence without a margin.
-_base_ = ['./deeplabv3plus_r18_voc2012.py', '../_base_/distill.py']
+# As ../kd/deeplabv3plus_mobilenetv2_from_r101_voc2012_overhaul.py, reduced and with a small teacher, of which the two maps
+# of the head are taught: MobileNetV2's layers end without a ReLU and hence without a margin.
+_base_ = ['./deeplabv3plus_mobilenetv2-c32_voc2012.py', '../_base_/distill.py']
 
 model = dict(
     _delete_=True,
     type='mmkd.DenseDistill',
     student={{_base_.model}},
     teacher=dict(
-        cfg_path='mmkd::_quick_/deeplabv3plus_mobilenetv2_voc2012.py',
-        ckpt='{{$MMKD_TEACHER_CKPT:checkpoints/deeplabv3plus_mobilenetv2_voc2012_quick.pth}}',
+        cfg_path='{{ fileDirname }}/deeplabv3plus_mobilenetv2_voc2012.py',
+        ckpt='{{$MMKD_TEACHER_CKPT:work_dirs/deeplabv3plus_mobilenetv2_voc2012/iter_2000.pth}}',
     ),
     distill={
         name: dict(
