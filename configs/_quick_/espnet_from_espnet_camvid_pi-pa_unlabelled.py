@@ -1,6 +1,6 @@
-# As espnet_from_pspnet-mobilenetv2_camvid_pi-pa.py, with as many images without labels in each batch as with them. The split
+# As espnet_from_espnet_camvid_pi-pa.py, with as many images without labels in each batch as with them. The split
 # 'val' serves as these: its labels are not read in training. See docs/detection_and_depth.md.
-_base_ = './espnet_from_pspnet-mobilenetv2_camvid_pi-pa.py'
+_base_ = './espnet_from_espnet_camvid_pi-pa.py'
 
 unlabelled_pipeline = [step for step in _base_.train_pipeline if step['type'] != 'LoadAnnotations']
 train_dataloader = dict(
