@@ -7,7 +7,7 @@ model = dict(
     student={{_base_.model}},
     teacher=dict(
         cfg_path='{{ fileDirname }}/deeplabv3plus_mobilenetv2_voc2012.py',
-        ckpt='{{$MMKD_TEACHER_CKPT:work_dirs/deeplabv3plus_mobilenetv2_voc2012/iter_2000.pth}}',
+        ckpt='{{$MMKD_TEACHER_CKPT:work_dirs/deeplabv3plus_mobilenetv2_voc2012/iter_1000.pth}}',
     ),
     distill=dict(
         # 6 is the 1 of the full recipe, whose cross-entropy has the weight 1/6

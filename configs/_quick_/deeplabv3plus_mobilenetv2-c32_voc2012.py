@@ -2,15 +2,15 @@
 _base_ = ['../_base_/models/deeplabv3plus_mobilenetv2.py', './voc2012.py']
 
 # ImageNet weights, see ../deeplabv3plus_kd/README.md. The environment variable MMKD_PRETRAINED names another folder. The
-# backbone computes what they were trained for; batches are small, so the norms stay as they are, and so do the first two
-# layers, which take most of the time. The full recipe's dropout is for a schedule a hundred times as long.
+# backbone computes what they were trained for, its norms stay as they are, and so do the layers up to stride 16, which take
+# most of the time. The full recipe's dropout is for a schedule a hundred times as long.
 model = dict(
     data_preprocessor=dict(size={{_base_.crop_size}}),
     backbone=dict(
         type='mmkd.DilatedMobileNetV2',
         dilations=(1, 1, 1, 1, 1, 2, 2),
         norm_eval=True,
-        frozen_stages=2,
+        frozen_stages=4,
         init_cfg=dict(type='Pretrained', checkpoint='{{$MMKD_PRETRAINED:checkpoints}}/mobilenet_v2_torchvision.pth'),
     ),
     decode_head=dict(
@@ -21,4 +21,4 @@ model = dict(
         loss_decode=dict(loss_weight=1.0),
     ),
 )
-optim_wrapper = dict(paramwise_cfg=dict(custom_keys={'backbone': dict(lr_mult=0.2)}))
+optim_wrapper = dict(paramwise_cfg=dict(custom_keys={'backbone': dict(lr_mult=0.1)}))

@@ -2,7 +2,7 @@
 # the reduced runs on VOC 2012.
 _base_ = './deeplabv3plus_mobilenetv2-c32_voc2012.py'
 
-max_iters = 2000
+max_iters = 1000
 model = dict(decode_head=dict(channels=128))
-train_cfg = dict(max_iters=max_iters, val_interval=1000)
+train_cfg = dict(max_iters=max_iters, val_interval=500)
 param_scheduler = [dict(type='PolyLR', power=0.9, eta_min=0.0, begin=0, end=max_iters, by_epoch=False)]

@@ -3,7 +3,7 @@
 _base_ = ['../_base_/datasets/voc2012_folders.py', '../_base_/seg_runtime.py']
 
 crop_size = (193, 193)
-max_iters = 600
+max_iters = 300
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),
@@ -21,7 +21,7 @@ test_pipeline = [
     dict(type='PackSegInputs'),
 ]
 train_dataloader = dict(
-    batch_size=4, num_workers=0, persistent_workers=False, pin_memory=False, dataset=dict(pipeline=train_pipeline)
+    batch_size=8, num_workers=0, persistent_workers=False, pin_memory=False, dataset=dict(pipeline=train_pipeline)
 )
 val_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(pipeline=test_pipeline))
 test_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(pipeline=test_pipeline))
@@ -32,6 +32,6 @@ val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.01))
 param_scheduler = [dict(type='PolyLR', power=0.9, eta_min=0.0, begin=0, end=max_iters, by_epoch=False)]
-auto_scale_lr = dict(enable=False, base_batch_size=4)
+auto_scale_lr = dict(enable=False, base_batch_size=8)
 randomness = dict(seed=0)
 default_hooks = dict(checkpoint=dict(interval=300, max_keep_ckpts=1))
