@@ -1,14 +1,14 @@
-# VOC 2012 in folders by split, crops of 193 x 193 and a schedule of about a quarter of an hour on one CPU core. Labels
-# are scored at their own size.
+# VOC 2012 in folders by split, crops of 129 x 129 and a schedule of minutes on one CPU core. Labels are scored at their own
+# size.
 _base_ = ['../_base_/datasets/voc2012_folders.py', '../_base_/seg_runtime.py']
 
-crop_size = (193, 193)
+crop_size = (129, 129)
 max_iters = 300
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations'),
-    dict(type='RandomResize', scale=(1544, 193), ratio_range=(0.75, 1.75), keep_ratio=True),
+    dict(type='RandomResize', scale=(1032, 129), ratio_range=(0.75, 1.75), keep_ratio=True),
     dict(type='RandomCrop', crop_size=crop_size, cat_max_ratio=0.9),
     dict(type='Pad', size=crop_size, pad_val=dict(img=0, seg=255)),
     dict(type='RandomFlip', prob=0.5),
@@ -16,7 +16,7 @@ train_pipeline = [
 ]
 test_pipeline = [
     dict(type='LoadImageFromFile'),
-    dict(type='Resize', scale=(1544, 193), keep_ratio=True),
+    dict(type='Resize', scale=(1032, 129), keep_ratio=True),
     dict(type='LoadAnnotations'),
     dict(type='PackSegInputs'),
 ]

@@ -1,6 +1,6 @@
 # As ../kd/deeplabv3plus_mobilenetv2_from_r101_voc2012_overhaul.py, reduced and with a small teacher, of which the two maps
 # of the head are taught: MobileNetV2's layers end without a ReLU and hence without a margin.
-_base_ = ['./deeplabv3plus_mobilenetv2-c32_voc2012.py', '../_base_/distill.py']
+_base_ = ['./deeplabv3plus_mobilenetv2-c16_voc2012.py', '../_base_/distill.py']
 
 model = dict(
     _delete_=True,
@@ -8,7 +8,7 @@ model = dict(
     student={{_base_.model}},
     teacher=dict(
         cfg_path='{{ fileDirname }}/deeplabv3plus_mobilenetv2_voc2012.py',
-        ckpt='{{$MMKD_TEACHER_CKPT:work_dirs/deeplabv3plus_mobilenetv2_voc2012/iter_1000.pth}}',
+        ckpt='{{$MMKD_TEACHER_CKPT:work_dirs/deeplabv3plus_mobilenetv2_voc2012/iter_600.pth}}',
     ),
     distill={
         name: dict(

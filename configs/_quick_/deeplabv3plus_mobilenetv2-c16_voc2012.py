@@ -1,4 +1,4 @@
-# DeepLabV3+ with MobileNetV2 from its ImageNet weights and a head of 32 channels on VOC 2012, without a teacher.
+# DeepLabV3+ with MobileNetV2 from its ImageNet weights and a head of 16 channels on VOC 2012, without a teacher.
 _base_ = ['../_base_/models/deeplabv3plus_mobilenetv2.py', './voc2012.py']
 
 # ImageNet weights, see ../deeplabv3plus_kd/README.md. The environment variable MMKD_PRETRAINED names another folder. The
@@ -14,7 +14,7 @@ model = dict(
         init_cfg=dict(type='Pretrained', checkpoint='{{$MMKD_PRETRAINED:checkpoints}}/mobilenet_v2_torchvision.pth'),
     ),
     decode_head=dict(
-        channels=32,
+        channels=16,
         aspp_dropout_ratio=0.0,
         decoder_dropout_ratio=0.1,
         dropout_ratio=0.0,

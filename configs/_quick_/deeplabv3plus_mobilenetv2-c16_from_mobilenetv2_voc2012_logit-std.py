@@ -1,5 +1,5 @@
-# As deeplabv3plus_mobilenetv2-c32_from_mobilenetv2_voc2012_pixel.py, of standardised logits.
-_base_ = './deeplabv3plus_mobilenetv2-c32_from_mobilenetv2_voc2012_pi.py'
+# As deeplabv3plus_mobilenetv2-c16_from_mobilenetv2_voc2012_pixel.py, of standardised logits.
+_base_ = './deeplabv3plus_mobilenetv2-c16_from_mobilenetv2_voc2012_pi.py'
 
 # temperature and weight of the paper (Sun et al. 2024), which are for classification
 loss = dict(type='mmkd.LogitStandardized', loss=dict(type='mmkd.PixelWiseLoss'), temperature=2.0, loss_weight=9.0)
