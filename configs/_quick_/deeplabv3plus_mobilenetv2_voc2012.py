@@ -6,3 +6,4 @@ max_iters = 600
 model = dict(decode_head=dict(channels=64))
 train_cfg = dict(max_iters=max_iters, val_interval=300)
 param_scheduler = [dict(type='PolyLR', power=0.9, eta_min=0.0, begin=0, end=max_iters, by_epoch=False)]
+optim_wrapper = dict(optimizer=dict(lr=1e-3), paramwise_cfg=dict(custom_keys={'backbone': dict(lr_mult=0.1)}))
