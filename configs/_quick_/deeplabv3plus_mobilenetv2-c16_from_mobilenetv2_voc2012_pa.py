@@ -1,6 +1,4 @@
-# As deeplabv3plus_mobilenetv2-c16_from_mobilenetv2_voc2012_pi.py, pair-wise in its place, on the encoder's last map before its ReLU.
-_base_ = './deeplabv3plus_mobilenetv2-c16_from_mobilenetv2_voc2012_pi.py'
+# As deeplabv3plus_mobilenetv2-c16_from_mobilenetv2_voc2012_pi-pa.py, pair-wise only.
+_base_ = './deeplabv3plus_mobilenetv2-c16_from_mobilenetv2_voc2012_pi-pa.py'
 
-# 6 is the 1 of the full recipe, whose cross-entropy has the weight 1/6
-pa = dict(taps='decode_head.bottleneck.bn', loss=dict(type='mmkd.PairWiseLoss', loss_weight=6.0))
-model = dict(distill=dict(_delete_=True, pa=pa))
+model = dict(distill=dict(_delete_=True, pa={{_base_.model.distill.pa}}))

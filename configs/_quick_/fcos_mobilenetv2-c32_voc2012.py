@@ -1,10 +1,11 @@
 # FCOS-MobileNetV2 with 32 channels and one convolution in each tower on boxes of VOC 2012, without a teacher.
 _base_ = ['../_base_/models/fcos_mobilenetv2-c128.py', './voc_boxes.py']
 
+# The ranges of the levels are half as large, as the images are smaller. Batches are small: the norms stay as ImageNet left
+# them.
 model = dict(
     backbone=dict(
         norm_eval=True,
-        frozen_stages=3,
         init_cfg=dict(type='Pretrained', checkpoint='{{$MMKD_PRETRAINED:checkpoints}}/mobilenet_v2_mmdet.pth'),
     ),
     neck=dict(out_channels=32),

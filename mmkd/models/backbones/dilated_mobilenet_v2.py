@@ -40,3 +40,4 @@ class DilatedMobileNetV2(MMSegMobileNetV2):
                 depthwise = block.conv[-2].conv
                 depthwise.dilation = depthwise.padding = (before, before) if i == 0 else (dilation, dilation)
             before = dilation
+        self._freeze_stages()  # now, and not only in train(): DistributedDataParallel looks before that
