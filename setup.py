@@ -121,6 +121,21 @@ if __name__ == '__main__':
         description='Knowledge distillation for dense prediction, as a plugin to OpenMMLab 2.x',
         long_description=(ROOT / 'README.md').read_text(encoding='utf-8'),
         long_description_content_type='text/markdown',
+        author='The mmkd authors',
+        license='Apache-2.0',
+        license_files=['LICENSE'],
+        keywords='knowledge distillation, dense prediction, instance segmentation, semantic segmentation, OpenMMLab',
+        classifiers=[
+            'Development Status :: 4 - Beta',
+            'Intended Audience :: Science/Research',
+            'Operating System :: OS Independent',
+            'Programming Language :: Python :: 3',
+            'Programming Language :: Python :: 3.10',
+            'Programming Language :: Python :: 3.11',
+            'Programming Language :: Python :: 3.12',
+            'Topic :: Scientific/Engineering :: Artificial Intelligence',
+            'Typing :: Typed',
+        ],
         packages=find_packages(include=['mmkd', 'mmkd.*']),
         python_requires='>=3.10',
         # Only what both lines share. PyTorch is the user's, and the mm* packages come with an extra: which line is the
@@ -133,5 +148,6 @@ if __name__ == '__main__':
         ),
         cmdclass=dict(build_py=BuildWithMim, editable_wheel=EditableWheelForMim, egg_info=EggInfoForMim),
         include_package_data=False,
+        package_data={'mmkd': ['py.typed']},
         zip_safe=False,
     )

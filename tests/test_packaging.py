@@ -92,6 +92,10 @@ def test_wheel_holds_every_shipped_file_and_nothing_else(wheel, checkout):
         packed = {Path(*name.parts[2:]) for name in names if name.parts[:3] == ('mmkd', '.mim', part)}
         assert packed == shipped
     assert {name.parts[0] for name in names} == {'mmkd', f'mmkd-{__version__}.dist-info'}
+    assert Path('mmkd/py.typed') in names
+    metadata = zipfile.ZipFile(wheel).read(f'mmkd-{__version__}.dist-info/METADATA').decode()
+    assert 'License: Apache-2.0' in metadata or 'License-Expression: Apache-2.0' in metadata
+    assert Path(f'mmkd-{__version__}.dist-info/licenses/LICENSE') in names
     assert not (checkout / 'mmkd' / '.mim').exists(), 'building a wheel must not write into the checkout'
 
 
@@ -187,3 +191,20 @@ def test_model_index_names_every_metafile_and_they_name_configs_that_exist():
         for model in yaml.safe_load((ROOT / metafile).read_text())['Models']:
             assert (ROOT / model['Config']).is_file(), f'{metafile}: {model["Config"]}'
             assert Path(model['Config']).stem == model['Name']
+
+
+def test_numbers_of_others_are_never_listed_as_results():
+    for path in ROOT.glob('configs/*/metafile.yml'):
+        for model in yaml.safe_load(path.read_text())['Models']:
+            for result in model.get('Published Results', []):
+                assert result['Source'], f'{path}: {model["Name"]}'
+            for result in model.get('Results', []):  # of this project: the log is in the repository
+                assert (ROOT / result['Log']).is_file(), f'{path}: {model["Name"]}'
+
+
+def test_version_is_told_once_and_has_its_notes():
+    citation = yaml.safe_load((ROOT / 'CITATION.cff').read_text())
+    assert citation['version'] == __version__ and citation['license'] == 'Apache-2.0'
+    changelog = (ROOT / 'CHANGELOG.md').read_text()
+    assert f'## [{__version__}]' in changelog and '## [Unreleased]' in changelog
+    assert (ROOT / 'LICENSE').read_text().lstrip().startswith('Apache License')
