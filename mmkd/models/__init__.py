@@ -1,5 +1,14 @@
-from .backbones import DLA, BlockPaddedMobileNetV2, DilatedMobileNetV2, DilatedResNet, ESPNet, MobileNetV2, VoVNet
-from .decode_heads import DeepLabV3PlusHead, ESPNetCHead, ESPNetHead, LateralPyramidHead
+from .backbones import (
+    DLA,
+    BlockPaddedMobileNetV2,
+    DilatedMobileNetV2,
+    DilatedResNet,
+    ESPNet,
+    MobileNetV2,
+    TimmBackbone,
+    VoVNet,
+)
+from .decode_heads import DeepLabV3PlusHead, ESPNetCHead, ESPNetHead, LateralPyramidHead, LightPyramidHead
 from .dense_heads import CenterMaskFCOSHead, PointCenterMaskHead
 from .detectors import CenterMask, PointCenterMask
 from .losses import (
@@ -22,6 +31,7 @@ from .test_time_augs import InstanceTTAModel
 __all__ = [
     'DepthBinLoss',
     'LateralPyramidHead',
+    'LightPyramidHead',
     'VirtualNormalLoss',
     'depth_bin_loss',
     'virtual_normal_loss',
@@ -48,6 +58,7 @@ __all__ = [
     'PointCenterMaskHead',
     'ProductMaskLoss',
     'SpatialAttentionMaskHead',
+    'TimmBackbone',
     'VoVNet',
     'center_focal_loss',
     'product_bce',

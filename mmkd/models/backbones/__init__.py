@@ -4,6 +4,16 @@ from .dilated_resnet import DilatedResNet
 from .dla import DLA
 from .espnet import ESPNet
 from .mobilenet_v2 import MobileNetV2
+from .timm_backbone import TimmBackbone
 from .vovnet import VoVNet
 
-__all__ = ['DLA', 'BlockPaddedMobileNetV2', 'DilatedMobileNetV2', 'DilatedResNet', 'ESPNet', 'MobileNetV2', 'VoVNet']
+__all__ = [
+    'DLA',
+    'BlockPaddedMobileNetV2',
+    'DilatedMobileNetV2',
+    'DilatedResNet',
+    'ESPNet',
+    'MobileNetV2',
+    'TimmBackbone',
+    'VoVNet',
+]

