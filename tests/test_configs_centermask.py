@@ -273,6 +273,6 @@ def test_readmes_way_to_start_from_random_weights_trains_the_norms():
         }
     )
     model = build_on_meta(cfg).train()
-    assert model.backbone.stem[1].training
+    assert model.backbone.stem.stem_1.norm.training
     assert all(parameter.requires_grad for parameter in model.parameters())
     assert model.backbone.init_cfg[0]['type'] == 'Kaiming'

@@ -103,7 +103,7 @@ def test_frozen_norms_keep_their_function_with_the_eps_that_is_added_here(weight
     source[f'backbone.body.{name}.running_var'] = tiny
     conversion = convert_state_dict(source, model_of(config_of(SLIM)), CENTERMASK_V1)
     norm = torch.nn.BatchNorm2d(64).eval()
-    norm.load_state_dict({k.rpartition('.')[2]: v for k, v in conversion.tensors.items() if f'backbone.{name}.' in k})
+    norm.load_state_dict({k.rpartition('.')[2]: v for k, v in conversion.tensors.items() if 'stem_1.norm.' in k})
     x = torch.randn(1, 64, 3, 3)
     w, b, mean = (source[f'backbone.body.{name}.{k}'][:, None, None] for k in ('weight', 'bias', 'running_mean'))
     expected = (x - mean) * w / tiny.sqrt()[:, None, None] + b
@@ -114,9 +114,9 @@ def test_norms_that_were_trained_keep_their_variance(weights):
     source = v1_tensors(SLIM, weights)
     source['backbone.body.stem.stem_1/norm.num_batches_tracked'] = torch.tensor(7)
     conversion = convert_state_dict(source, model_of(config_of(SLIM)), CENTERMASK_V1)
-    name = 'stem.stem_1/norm.running_var'
-    assert torch.equal(conversion.tensors[f'backbone.{name}'], weights[BACKBONE_PREFIX + name])
-    assert conversion.tensors['backbone.stem.stem_1/norm.num_batches_tracked'] == 7
+    variance = conversion.tensors['backbone.stem.stem_1.norm.running_var']
+    assert torch.equal(variance, weights[f'{BACKBONE_PREFIX}stem.stem_1/norm.running_var'])
+    assert conversion.tensors['backbone.stem.stem_1.norm.num_batches_tracked'] == 7
 
 
 def test_older_regression_is_warned_of_unless_the_config_has_it(weights):

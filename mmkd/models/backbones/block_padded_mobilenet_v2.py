@@ -8,6 +8,8 @@ from mmseg.models.backbones import MobileNetV2 as MMSegMobileNetV2
 
 from mmkd.registry import MODELS
 
+from ..utils import recompute_blocks
+
 
 @MODELS.register_module()
 class BlockPaddedMobileNetV2(MMSegMobileNetV2):
@@ -39,3 +41,4 @@ class BlockPaddedMobileNetV2(MMSegMobileNetV2):
                 # a 1x1 convolution without bias makes zeros of padding, as it would of zeros in front of it
                 padding, depthwise.padding = depthwise.padding, (0, 0)
                 first.padding = padding
+        recompute_blocks(self)

@@ -8,6 +8,8 @@ from mmseg.models.backbones import MobileNetV2 as MMSegMobileNetV2
 
 from mmkd.registry import MODELS
 
+from ..utils import recompute_blocks
+
 
 @MODELS.register_module()
 class DilatedMobileNetV2(MMSegMobileNetV2):
@@ -40,4 +42,5 @@ class DilatedMobileNetV2(MMSegMobileNetV2):
                 depthwise = block.conv[-2].conv
                 depthwise.dilation = depthwise.padding = (before, before) if i == 0 else (dilation, dilation)
             before = dilation
+        recompute_blocks(self)
         self._freeze_stages()  # now, and not only in train(): DistributedDataParallel looks before that

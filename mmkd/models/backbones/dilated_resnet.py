@@ -10,6 +10,8 @@ from torch import nn
 
 from mmkd.registry import MODELS
 
+from ..utils import recompute_blocks
+
 
 @MODELS.register_module()
 class DilatedResNet(ResNet):
@@ -52,3 +54,4 @@ class DilatedResNet(ResNet):
             if isinstance(block, BasicBlock):
                 block.conv2.dilation = block.conv1.dilation
                 block.conv2.padding = block.conv1.padding
+        recompute_blocks(self)

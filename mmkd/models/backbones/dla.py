@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import torch.utils.checkpoint as cp
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmkd.registry import MODELS
 
+from ..utils import recompute
 from .dla_layers import BasicBlock, Bottleneck, Tree, conv_level
 from .pretrained import load_pretrained_backbone, without_pretrained
 
@@ -108,7 +108,10 @@ class DLA(BaseModule):
         self.base_layer = conv_level(in_channels, self.arch.channels[0], 7, self.norm_cfg)
         self.num_levels = max(self.out_indices) + 1
         for index in range(self.num_levels):
-            self.add_module(f'level{index}', self._make_level(index))
+            level = self._make_level(index)
+            if with_cp:
+                recompute(level)
+            self.add_module(f'level{index}', level)
         self._freeze_stages()
 
     def _make_level(self, index: int) -> nn.Module:
@@ -172,8 +175,7 @@ class DLA(BaseModule):
         x = self.base_layer(x)
         outs = []
         for index in range(self.num_levels):
-            level = getattr(self, f'level{index}')
-            x = cp.checkpoint(level, x, use_reentrant=False) if self.with_cp and x.requires_grad else level(x)
+            x = getattr(self, f'level{index}')(x)
             if index in self.out_indices:
                 outs.append(x)
         return tuple(outs)

@@ -8,6 +8,7 @@ from mmdet.models.backbones import MobileNetV2 as MMDetMobileNetV2
 
 from mmkd.registry import MODELS
 
+from ..utils import recompute_blocks
 from .pretrained import load_pretrained_backbone, without_pretrained
 
 __all__ = ['MobileNetV2']
@@ -35,6 +36,7 @@ class MobileNetV2(MMDetMobileNetV2):
         del self.conv2
         self.layers.remove('conv2')
         self.out_channel = self.in_channels
+        recompute_blocks(self)
 
     def init_weights(self) -> None:
         """As mmdet's; a pretrained file may also be the original's of CenterMask, and has to fit.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -12,8 +13,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmkd.registry import MODELS
 
+from ..utils import recompute
 from .pretrained import load_pretrained_backbone, without_pretrained
-from .vovnet_layers import OSABlock, conv_norm_relu, depthwise_conv_norm_relu, sequential
+from .vovnet_layers import OSABlock, conv_norm_relu, depthwise_conv_norm_relu, ordinary_name
 
 __all__ = ['VoVNet', 'VoVNetArch']
 
@@ -37,9 +39,9 @@ _FULL = ((128, 160, 192, 224), (256, 512, 768, 1024))
 class VoVNet(BaseModule):
     """VoVNetV2 with effective squeeze-and-excitation (Lee and Park, CenterMask, CVPR 2020, section 3.3).
 
-    The stages work at strides 4, 8, 16 and 32. Names of parameters are those of the original implementation, and its
-    ImageNet files load with ``init_cfg=dict(type='Pretrained', checkpoint=...)``; a file that does not fit is an
-    error. They were used with BGR images in 0..255 minus the mean [103.53, 116.28, 123.675], and every norm frozen::
+    The stages work at strides 4, 8, 16 and 32. The original's ImageNet files load with
+    ``init_cfg=dict(type='Pretrained', checkpoint=...)``; a file that does not fit is an error. They were used with BGR
+    images in 0..255 minus the mean [103.53, 116.28, 123.675], and every norm frozen::
 
         norm_cfg=dict(type='BN', requires_grad=False), norm_eval=True, frozen_stages=-1
 
@@ -134,25 +136,23 @@ class VoVNet(BaseModule):
 
     def _make_stem(self, in_channels: int) -> nn.Sequential:
         first, second, third = self.arch.stem_channels
-        modules = conv_norm_relu('stem_1', in_channels, first, 3, self.norm_cfg, stride=2)
+        modules = OrderedDict(stem_1=conv_norm_relu(in_channels, first, 3, self.norm_cfg, stride=2))
         if self.arch.depthwise:
-            modules += depthwise_conv_norm_relu('stem_2', second, self.norm_cfg)
-            modules += depthwise_conv_norm_relu('stem_3', third, self.norm_cfg, stride=2)
+            modules['stem_2'] = depthwise_conv_norm_relu(second, self.norm_cfg)
+            modules['stem_3'] = depthwise_conv_norm_relu(third, self.norm_cfg, stride=2)
         else:
-            modules += conv_norm_relu('stem_2', first, second, 3, self.norm_cfg)
-            modules += conv_norm_relu('stem_3', second, third, 3, self.norm_cfg, stride=2)
-        return sequential(modules)
+            modules['stem_2'] = conv_norm_relu(first, second, 3, self.norm_cfg)
+            modules['stem_3'] = conv_norm_relu(second, third, 3, self.norm_cfg, stride=2)
+        return nn.Sequential(modules)
 
     def _make_stage(self, index: int, in_channels: int, dcn: dict | None) -> nn.Sequential:
         out_channels = self.arch.out_channels[index]
         num_blocks = self.arch.num_blocks[index]
-        modules = []
+        modules = OrderedDict()
         if index > 0:
-            modules.append(('Pooling', nn.MaxPool2d(kernel_size=3, stride=2, ceil_mode=True)))
+            modules['Pooling'] = nn.MaxPool2d(kernel_size=3, stride=2, ceil_mode=True)
         for i in range(num_blocks):
-            name = f'OSA{index + 2}_{i + 1}'
             block = OSABlock(
-                name,
                 in_channels=in_channels if i == 0 else out_channels,
                 layer_channels=self.arch.layer_channels[index],
                 out_channels=out_channels,
@@ -162,10 +162,11 @@ class VoVNet(BaseModule):
                 with_ese=self.ese_on == 'all' or i == num_blocks - 1,
                 depthwise=self.arch.depthwise,
                 dcn=dcn,
-                with_cp=self.with_cp,
             )
-            modules.append((name, block))
-        return sequential(modules)
+            if self.with_cp:
+                recompute(block)
+            modules[f'OSA{index + 2}_{i + 1}'] = block
+        return nn.Sequential(modules)
 
     def init_weights(self) -> None:
         """Initialises as ``init_cfg`` says, with the offsets of deformable layers at zero unless a file has them.
@@ -181,6 +182,11 @@ class VoVNet(BaseModule):
                 constant_init(module.conv_offset, 0)
         for config in pretrained:
             load_pretrained_backbone(self, **{key: value for key, value in config.items() if key != 'type'})
+
+    def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs) -> None:
+        for key in [key for key in state_dict if key.startswith(prefix) and '/' in key]:
+            state_dict[prefix + ordinary_name(key[len(prefix) :])] = state_dict.pop(key)
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Image (N, in_channels, H, W) to one feature map (N, C, H / stride, W / stride) for each of out_indices."""

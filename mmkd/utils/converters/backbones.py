@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from mmkd.models.backbones.vovnet_layers import ordinary_name
+
 __all__ = ['BACKBONE_RULES', 'RESNET_BENCHMARK_RULES', 'RESNET_DETECTRON2_RULES']
 
 # Files of a backbone alone have bare names, or whatever was in front of them where they were taken from.
@@ -33,11 +35,11 @@ def _vovnet(match: re.Match) -> str:
     name = re.sub(r'/conv_offset\.(weight|bias)$', r'/conv.conv_offset.\1', name)
     name = re.sub(r'/conv\.offset\.(weight|bias)$', r'/conv.conv_offset.\1', name)
     name = re.sub(r'/conv\.conv\.(weight|bias)$', r'/conv.\1', name)
-    return f'backbone.{name}'
+    return f'backbone.{ordinary_name(name)}'
 
 
 BACKBONE_RULES = (
-    (PREFIX + r'(?P<name>(?:stem\.stem_[123]/|stage[2-5]\.OSA).+)', _vovnet),
+    (PREFIX + r'(?P<name>(?:stem\.stem_[123][/.]|stage[2-5]\.OSA).+)', _vovnet),
     (PREFIX + r'features\.0\.0\.(.+)', r'backbone.conv1.conv.\1'),
     (PREFIX + r'features\.0\.1\.(.+)', r'backbone.conv1.bn.\1'),
     (PREFIX + r'features\.(?P<block>\d+)\.conv\.(?P<index>\d+)\.(?P<rest>\w+)', _mobilenet_block),

@@ -27,22 +27,17 @@ def _rename(name: str, names: Mapping[str, Tensor]) -> str | None:
     match = re.fullmatch(STEM, name)
     if match:
         depthwise = f'{match["path"]}.conv_dw.weight' in names
-        return f'backbone.stem.stem_{int(match["number"]) + 1}/{_tensor(match["tensor"], depthwise)}'
+        return f'backbone.stem.stem_{int(match["number"]) + 1}.{_tensor(match["tensor"], depthwise)}'
     match = re.fullmatch(BLOCK + r'attn\.fc\.(?P<tensor>weight|bias)', name)
     if match:
         return f'backbone.{_block(match)}.ese.fc.{match["tensor"]}'
     match = re.fullmatch(rf'(?P<path>{BLOCK}{LAYER})\.{TENSOR}', name)
     if not match:
         return None
-    block = _block(match)
-    osa = block.rpartition('.')[2]
     depthwise = f'{match["path"]}.conv_dw.weight' in names
-    layers = {
-        'conv_reduction': f'conv_reduction.{osa}_reduction_0',
-        'conv_concat': f'concat.{osa}_concat',
-    }
-    layer = layers.get(match['layer'], f'layers.{match["number"]}.{osa}_{match["number"]}')
-    return f'backbone.{block}.{layer}/{_tensor(match["tensor"], depthwise)}'
+    layers = {'conv_reduction': 'conv_reduction', 'conv_concat': 'concat'}
+    layer = layers.get(match['layer'], f'layers.{match["number"]}')
+    return f'backbone.{_block(match)}.{layer}.{_tensor(match["tensor"], depthwise)}'
 
 
 def _block(match: re.Match) -> str:
@@ -91,7 +86,7 @@ def fold_normalization(conversion: Conversion, cfg: Config) -> None:
     wanted = [IMAGENET_MEAN[i] for i in order]
     if max(abs(a - b) for a, b in zip(mean, wanted, strict=True)) > 0.01:
         raise ValueError(f'data_preprocessor.mean is {mean}, expected {wanted}: another mean cannot be folded')
-    key = next(key for key in conversion.tensors if key.endswith('stem.stem_1/conv.weight'))
+    key = next(key for key in conversion.tensors if key.endswith('stem.stem_1.conv.weight'))
     factors = torch.tensor([s / IMAGENET_STD[i] for s, i in zip(std, order, strict=True)], dtype=torch.float64)
     weight = conversion.tensors[key].double()[:, order] * factors[:, None, None]
     conversion.tensors[key] = weight.float()

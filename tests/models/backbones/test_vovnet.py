@@ -14,11 +14,13 @@ from golden import (
     golden_models,
     golden_state_dict,
 )
+from mmengine.runner.checkpoint import load_state_dict
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmkd.models.backbones import VoVNet
-from mmkd.models.backbones.vovnet_layers import EffectiveSEModule, OSABlock, conv_norm_relu, sequential
+from mmkd.models.backbones.vovnet_layers import EffectiveSEModule, OSABlock, conv_norm_relu, ordinary_name
+from mmkd.utils.checkpoint import check_state_dict_fits
 
 DCN = dict(dcn=dict(type='DCNv2', deform_groups=1), stage_with_dcn=(False, True, True, True))
 TINY = 'V-19-slim-dw-eSE'
@@ -55,9 +57,41 @@ def test_keys_and_shapes_are_those_of_the_original_checkpoint(model):
     backbone = build_on_meta(arch_of(model), **(DCN if model.endswith('-dcn') else {}))
     ours = {k: list(v.shape) for k, v in backbone.state_dict().items() if not k.endswith('num_batches_tracked')}
     # The offsets of a deformable layer belong to mmcv's layer; in the original they are its sibling.
-    ours = {k.replace('/conv.conv_offset.', '/conv_offset.'): v for k, v in ours.items()}
-    theirs = {k.removeprefix(BACKBONE_PREFIX): v for k, v in golden_keys(model, BACKBONE_PREFIX).items()}
-    assert ours == theirs
+    ours = {k.replace('.conv.conv_offset.', '.conv_offset.'): v for k, v in ours.items()}
+    keys = golden_keys(model, BACKBONE_PREFIX)
+    assert ours == {ordinary_name(k.removeprefix(BACKBONE_PREFIX)): v for k, v in keys.items()}
+    assert len(ours) == len(keys)
+
+
+@pytest.mark.parametrize('arch', [TINY, 'V-39-eSE'])
+def test_names_of_modules_are_ordinary(arch):
+    names = [name for name, _ in build_on_meta(arch).named_modules() if name]
+    assert all(part.isidentifier() or part.isdigit() for name in names for part in name.split('.'))
+
+
+@pytest.mark.parametrize('prefix', ['', 'backbone.', 'architecture.backbone.'])
+def test_files_under_the_names_with_slashes_load(prefix):
+    weights = {prefix + key: value for key, value in weights_of_the_original('V-39-eSE').items()}
+    assert any('/' in key for key in weights)
+    model = nn.Module()
+    model.backbone = VoVNet('V-39-eSE')
+    if prefix.startswith('architecture'):
+        model.architecture = nn.Module()
+        model.architecture.backbone = model.__dict__['_modules'].pop('backbone')
+    target = model if prefix else model.backbone
+    check_state_dict_fits(target, weights)
+    kept = dict(weights)
+    assert load_state_dict(target, weights, strict=False) is None
+    target.load_state_dict(weights, strict=False)
+    assert weights == kept
+    state = target.state_dict()
+    assert all((v == 0.25).all() for k, v in state.items() if not k.endswith('num_batches_tracked'))
+    assert not any('/' in key for key in state)
+
+
+@pytest.mark.parametrize('name', ['MMKD', 'stage3.OSA3_1.ese.fc.bias', 'neck/lateral.weight'])
+def test_other_names_stay(name):
+    assert ordinary_name(name) == name
 
 
 @pytest.mark.parametrize(
@@ -147,9 +181,9 @@ def test_pooling_equals_padding_with_minus_infinity_on_even_sizes():
 
 
 def test_deformable_layer_equals_the_original(units):
-    layer = sequential(conv_norm_relu('l', 4, 6, 3, dict(type='BN'), conv_cfg=dict(type='DCNv2', deform_groups=1)))
+    layer = conv_norm_relu(4, 6, 3, dict(type='BN'), conv_cfg=dict(type='DCNv2', deform_groups=1))
     parameters = {
-        'l/' + key.removeprefix('dcn_param/').replace('conv_offset', 'conv.conv_offset'): torch.from_numpy(value)
+        key.removeprefix('dcn_param/').replace('conv_offset', 'conv.conv_offset'): torch.from_numpy(value)
         for key, value in units.items()
         if key.startswith('dcn_param/')
     }
@@ -174,7 +208,7 @@ def test_deformable_layers_are_only_in_the_chosen_stages_and_start_with_no_offse
 
 def test_deformable_layers_without_offset_are_halved_convolutions():
     # The mask is sigmoid(0) = 0.5 and nothing is shifted.
-    layer = sequential(conv_norm_relu('l', 3, 5, 3, dict(type='BN'), conv_cfg=dict(type='DCNv2', deform_groups=1)))
+    layer = conv_norm_relu(3, 5, 3, dict(type='BN'), conv_cfg=dict(type='DCNv2', deform_groups=1))
     x = torch.randn(1, 3, 6, 7)
     expected = 0.5 * F.conv2d(x, layer[0].weight, padding=1)
     torch.testing.assert_close(layer[0](x), expected, rtol=1e-4, atol=1e-5)
@@ -191,14 +225,14 @@ def test_other_deformable_layers_run(dcn):
 
 
 def test_block_adds_its_input_after_the_gate_and_without_relu():
-    block = OSABlock('OSA2_2', 6, 4, 6, 2, dict(type='BN'), identity=True).eval()
+    block = OSABlock(6, 4, 6, 2, dict(type='BN'), identity=True).eval()
     nn.init.constant_(block.ese.fc.bias, -100.0)  # a closed gate leaves the input alone, negative values included
     x = torch.randn(1, 6, 5, 5)
     torch.testing.assert_close(block(x), x)
 
 
 def test_depthwise_block_concatenates_the_input_before_the_reduction():
-    block = OSABlock('OSA3_1', 6, 4, 8, 2, dict(type='BN'), depthwise=True, with_ese=False).eval()
+    block = OSABlock(6, 4, 8, 2, dict(type='BN'), depthwise=True, with_ese=False).eval()
     for layer in block.layers:
         nn.init.zeros_(layer[1].weight)  # the layers give zero, so only the input passes
     weight = torch.randn_like(block.concat[0].weight)
@@ -308,16 +342,16 @@ def test_all_stages_can_be_frozen_when_some_are_not_built():
 def test_other_norms(norm_cfg):
     model = VoVNet(TINY, norm_cfg=norm_cfg)
     keys = model.state_dict()
-    assert ('stem.stem_1/norm.running_mean' in keys) == (norm_cfg['type'] == 'SyncBN')
-    assert model.stem[1].eps == 1e-5
+    assert ('stem.stem_1.norm.running_mean' in keys) == (norm_cfg['type'] == 'SyncBN')
+    assert model.stem.stem_1.norm.eps == 1e-5
     if norm_cfg['type'] == 'GN':
         assert model(torch.randn(1, 3, 32, 32))[0].shape == (1, 112, 8, 8)
 
 
 def test_two_models_keep_their_own_norms():
     first, second = VoVNet(TINY, norm_cfg=dict(type='GN', num_groups=16)), VoVNet(TINY)
-    assert isinstance(first.stem[1], nn.GroupNorm)
-    assert isinstance(second.stem[1], nn.BatchNorm2d)
+    assert isinstance(first.stem.stem_1.norm, nn.GroupNorm)
+    assert isinstance(second.stem.stem_1.norm, nn.BatchNorm2d)
 
 
 def test_default_initialisation_keeps_the_scale_of_the_signal():
@@ -331,9 +365,8 @@ def test_default_initialisation_keeps_the_scale_of_the_signal():
 
 def weights_of_the_original(arch=TINY, value=0.25):
     """A checkpoint with frozen norms: no counters."""
-    with torch.device('meta'):
-        shapes = {k: v.shape for k, v in VoVNet(arch).state_dict().items() if not k.endswith('num_batches_tracked')}
-    return {key: torch.full(shape, value) for key, shape in shapes.items()}
+    keys = golden_keys(next(m for m in vovnet_models() if arch_of(m) == arch), BACKBONE_PREFIX)
+    return {key.removeprefix(BACKBONE_PREFIX): torch.full(shape, value) for key, shape in keys.items()}
 
 
 def pretrained_vovnet(path, **kwargs):
@@ -357,7 +390,7 @@ def test_backbone_can_be_taken_from_a_detector(tmp_path):
     torch.save({'state_dict': weights | {'neck.weight': torch.zeros(2)}}, tmp_path / 'detector.pth')
     model = pretrained_vovnet(tmp_path / 'detector.pth', arch=TINY, init=dict(prefix='backbone.'))
     model.init_weights()
-    assert (model.stem[0].weight == 0.25).all()
+    assert (model.stem.stem_1.conv.weight == 0.25).all()
 
 
 def test_pretrained_weights_leave_deformable_offsets_at_zero_unless_they_have_them(tmp_path):

@@ -40,7 +40,7 @@ def test_segmentor_trains_and_predicts(name):
     inputs = torch.randn(2, 3, 64, 64)
     losses = model(inputs, [sample, sample], mode='loss')
     losses['decode.loss_ce'].backward()
-    assert model.backbone.stem[0].weight.grad is not None
+    assert model.backbone.stem.stem_1.conv.weight.grad is not None
     model.eval()
     with torch.no_grad():
         assert model(inputs, mode='tensor').shape == (2, 4, 2, 2)

@@ -1,0 +1,3 @@
+from .recompute import recompute, recompute_blocks
+
+__all__ = ['recompute', 'recompute_blocks']
