@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
+import json
 import os
 import re
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +17,7 @@ from pathlib import Path
 from mmengine.config import Config, ConfigDict, DictAction
 
 __all__ = [
+    'RunError',
     'UserError',
     'add_common_arguments',
     'apply_amp',
@@ -29,6 +33,10 @@ __all__ = [
 
 # Exceptions by which mmengine, mmdet and mmkd refuse a config while something is built from it.
 BUILD_ERRORS = (AssertionError, AttributeError, ImportError, KeyError, OSError, RuntimeError, TypeError, ValueError)
+
+# Errors of the disk and of the process's limits, which no change of the config mends.
+MACHINE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
+OUT_OF_MEMORY = re.compile('out of memory|allocate memory', re.IGNORECASE)
 
 # Keys that mmengine's runner and the tools read although a config need not have them.
 OPTIONAL_KEYS = {
@@ -62,19 +70,54 @@ class UserError(Exception):
     """Something the user can put right: shown as one line, without a traceback."""
 
 
+class RunError(Exception):
+    """A run that cannot go on, through no mistake in its config: shown as one line, without a traceback."""
+
+
 def run_tool(main: Callable[[], None]) -> None:
-    """Runs a tool. A :class:`UserError` becomes one line on stderr (of rank 0) and exit code 2.
+    """Runs a tool. A :class:`UserError` becomes one line on stderr (of rank 0) and exit code 2; a :class:`RunError`,
+    or an error of the machine such as a full disk, one line and exit code 1.
 
     ``MMKD_TRACEBACK=1`` shows the traceback as well.
     """
     try:
         main()
     except UserError as error:
-        if os.environ.get('MMKD_TRACEBACK'):
-            traceback.print_exc()
-        if os.environ.get('RANK', '0') == '0':
-            print(f'error: {error}', file=sys.stderr)
-        sys.exit(2)
+        _end(str(error), 2)
+    except Exception as error:
+        message = str(error) if isinstance(error, RunError) else machine_error(error)
+        if message is None:
+            raise
+        _end(message, 1)
+
+
+def _end(message: str, code: int) -> None:
+    """Ends the process with one line. The other processes of a run of several hear of it at once."""
+    if os.environ.get('MMKD_TRACEBACK'):
+        traceback.print_exc()
+    if os.environ.get('RANK', '0') == '0':
+        print(f'error: {message}', file=sys.stderr)
+    for_launcher = os.environ.get('TORCHELASTIC_ERROR_FILE')  # torchrun's; mmkd.utils.dist_run shows it
+    if for_launcher:
+        Path(for_launcher).write_text(json.dumps(dict(message=message, timestamp=int(time.time()))))
+    torch = sys.modules.get('torch')
+    if torch is not None and torch.distributed.is_available() and torch.distributed.is_initialized():
+        # taking the interpreter down may wait for the other processes, which wait for this one
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
+def machine_error(error: BaseException) -> str | None:
+    """One line about an error that lies with the machine, and None for any other."""
+    text = _one_line(error)
+    if isinstance(error, OSError) and error.errno in MACHINE_ERRORS:
+        where = f'{error.filename}: ' if error.filename else ''
+        return f'{where}{error.strerror}; after that is mended, --resume continues from the last checkpoint'
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and OUT_OF_MEMORY.search(text)):
+        return f'out of memory: {text[:300]}; a smaller batch_size or smaller images need less'
+    return None
 
 
 @contextlib.contextmanager
@@ -90,6 +133,9 @@ def user_errors(doing: str, cfg: Config | None = None) -> Iterator[None]:
     except UserError:
         raise
     except BUILD_ERRORS as error:
+        trouble = machine_error(error)
+        if trouble is not None:
+            raise RunError(f'{doing}: {trouble}') from error
         message = _one_line(error)
         keys = _keys_meant(message, cfg) if cfg is not None else []
         where = f'{keys[0]}: ' if keys else ''
@@ -127,26 +173,43 @@ def walk(node, key: str) -> Iterator[tuple[str, object]]:
 
 @contextlib.contextmanager
 def leaves_nothing_behind(folder: str | Path) -> Iterator[None]:
-    """Removes what appeared in ``folder`` (the folder too, if it is new) when the block ends in a UserError.
+    """Removes the log and the folders that this process has made in ``folder`` when the block ends in a UserError.
 
     mmengine makes the work dir, a dated folder and a log before it builds the model: a typing error would otherwise
-    leave one more empty run behind.
+    leave one more empty run behind. Other runs may be writing to the same folder meanwhile, so only files known by name
+    to be this process's go, and folders that are empty then.
     """
-    import shutil
-
-    folder = Path(folder)
-    first_new = next((p for p in [*reversed(folder.parents), folder] if not p.exists()), None)
+    folder = Path(folder).absolute()
+    new_folders = [path for path in (folder, *folder.parents) if not path.exists()]
     before = set(folder.iterdir()) if folder.is_dir() else set()
     try:
         yield
     except UserError:
         if os.environ.get('RANK', '0') == '0':
-            if first_new is not None:
-                shutil.rmtree(first_new, ignore_errors=True)
-            elif folder.is_dir():
-                for path in set(folder.iterdir()) - before:
-                    shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+            _remove_own_files(folder, before)
+            with contextlib.suppress(OSError):  # the first that is not empty
+                for path in new_folders:
+                    path.rmdir()
         raise
+
+
+def _remove_own_files(folder: Path, before: set[Path]) -> None:
+    """Removes the log of this process, the copies of the config, and the dated folder if it is empty then."""
+    from mmengine.logging import MMLogger
+
+    handlers = [handler for logger in MMLogger._instance_dict.values() for handler in logger.handlers]
+    for log in {Path(handler.baseFilename) for handler in handlers if hasattr(handler, 'baseFilename')}:
+        dated = log.parent
+        if dated.parent != folder or dated in before:
+            continue
+        copy = dated / 'vis_data' / 'config.py'
+        config = copy.read_bytes() if copy.is_file() else None
+        own = [path for path in set(folder.glob('*.py')) - before if path.read_bytes() == config]
+        for path in (log, copy, *own):
+            path.unlink(missing_ok=True)
+        for path in (copy.parent, dated):
+            with contextlib.suppress(OSError):
+                path.rmdir()
 
 
 class _CfgOptions(DictAction):
