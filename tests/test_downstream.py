@@ -1,4 +1,4 @@
-"""Configs outside of mmkd's own folders: the ten lines of the README, and the example project."""
+"""Configs outside of mmkd's own folders: the ten lines (which tests/docs trains), and the example project."""
 
 import json
 import os
@@ -8,12 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 import torch
+from helpers.coco import with_polygons
 from mmengine.config import Config
-from pycocotools import mask as coco_mask
 
 import mmkd
 from mmkd.utils.preflight import check_train_config
@@ -45,18 +43,6 @@ def train_a_step(config, cwd, *options, **environment):
     return log
 
 
-def with_polygons(annotations: dict) -> dict:
-    """The annotations with outlines in place of run-length codes, as most data sets have them."""
-    kept = []
-    for annotation in annotations['annotations']:
-        mask = np.ascontiguousarray(coco_mask.decode(annotation['segmentation']))
-        outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-        polygons = [outline.flatten().astype(float).tolist() for outline in outlines if len(outline) >= 3]
-        if polygons:
-            kept.append({**annotation, 'segmentation': polygons})
-    return {**annotations, 'annotations': kept}
-
-
 @pytest.fixture
 def ten_lines(tmp_path):
     """The config of configs/kd/README.md in a folder of its own, with polygon data where it looks for them."""
@@ -80,18 +66,6 @@ def test_the_ten_lines_are_about_ten_and_describe_a_run(ten_lines, monkeypatch):
     assert cfg.model.teacher.cfg_path == 'mmkd::centermask/centermask_v99_fpn_ms-3x_coco.py'
     assert cfg.train_cfg.max_iters == 360000 and cfg.optim_wrapper.optimizer.lr == 0.01
     check_train_config(cfg)
-
-
-@pytest.mark.slow
-def test_the_ten_lines_train(ten_lines):
-    smaller = [
-        "train_dataloader.dataset.pipeline.2.scales='[(96,96)]'",
-        "model.teacher.cfg_path='mmkd::centermask/centermask_v39_fpn_ms-3x_coco.py'",
-    ]
-    train_a_step(ten_lines, ten_lines.parent, *smaller)
-    run = ten_lines.parent / 'work_dirs/my_config'
-    student = torch.load(run / 'iter_1_student.pth', weights_only=False)['state_dict']
-    assert student['bbox_head.conv_cls.weight'].shape[0] == 1
 
 
 @pytest.mark.slow

@@ -32,7 +32,7 @@ def main() -> None:
     args = parse_args()
     from mmengine.config import Config
 
-    from mmkd.utils import cli
+    from mmkd.utils import cli, preflight
     from mmkd.visualization.compare import ComparedModel, compare_models
 
     with cli.user_errors('comparing the models'):
@@ -40,6 +40,8 @@ def main() -> None:
             ComparedModel(title, Config.fromfile(cli.resolve_config(config)), checkpoint)
             for title, config, checkpoint in args.model
         ]
+        for model in models:
+            preflight.check_test_config(model.cfg)
         files = compare_models(models, args.out, args.number, args.score_thr, args.device)
     print(f'{len(files)} pictures in {args.out}')
 

@@ -22,6 +22,9 @@ def main() -> None:
     from mmkd.utils.cli import UserError
     from mmkd.visualization import plot_scalars
 
+    for folder in args.work_dirs:
+        if not Path(folder).is_dir():
+            raise UserError(f'work_dirs: {folder!r} does not exist (looked for from {Path.cwd()})')
     names = args.names or [Path(folder).name for folder in args.work_dirs]
     if len(names) != len(args.work_dirs) or len(set(names)) != len(names):
         raise UserError(f'--names: {len(args.work_dirs)} work dirs need as many different names, got {names}')
