@@ -12,7 +12,7 @@ import importlib.abc
 import importlib.util
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, distribution
@@ -22,7 +22,15 @@ from types import ModuleType
 
 from .environment import check_environment, explained_imports
 
-__all__ = ['check_environment', 'explained_imports', 'import_mmrazor', 'install_mends', 'safe_globals']
+__all__ = [
+    'check_environment',
+    'checkpointing_with_gradients',
+    'explained_imports',
+    'import_mmrazor',
+    'install_mends',
+    'load_checkpoints_safely',
+    'safe_globals',
+]
 
 
 def install_mends() -> None:
@@ -181,6 +189,24 @@ def _module_of(package: str) -> str:
     return modules[0]
 
 
+# -------------------------------------------------------------------------------------------- activation checkpointing
+
+
+@contextmanager
+def checkpointing_with_gradients() -> Iterator[None]:
+    """Context in which PyTorch's activation checkpointing has ``use_reentrant=False`` where the caller says nothing.
+
+    mmcv, mmdet, mmseg and mmengine (all versions) leave the option out, and PyTorch takes that for True: what runs
+    inside then has no gradients until backward runs it again, and a loss on a tap in there reaches no layer. The default
+    of the function is changed, not the function, since some import it by name.
+    """
+    checkpoint = import_module('torch.utils.checkpoint').checkpoint
+    checkpoint = getattr(checkpoint, '__wrapped__', checkpoint)
+    before = checkpoint.__kwdefaults__
+    with _patched(checkpoint, '__kwdefaults__', dict(before, use_reentrant=before['use_reentrant'] or False)):
+        yield
+
+
 # ----------------------------------------------------------------------------- loading checkpoints without running code
 
 
@@ -207,6 +233,31 @@ def _mend_checkpoint_loading(checkpoint: ModuleType) -> None:
 
     if not hasattr(checkpoint, '_safe_torch_load') and hasattr(torch.serialization, 'add_safe_globals'):
         torch.serialization.add_safe_globals(_allowed_globals())
+
+
+def load_checkpoints_safely(keys: Mapping[str, str] | None = None) -> None:
+    """Has mmengine load every checkpoint with :func:`mmkd.utils.checkpoint.load_checkpoint_file`, in this process.
+
+    onedl-mmengine 0.10.12 unpickles a file that is not safe to load after all, with a warning, and its allow-list
+    holds ``getattr``, by which a file reaches any code. On both lines a download is kept under its last name, whatever
+    server it is from, and weights of which none fits are only warned of. What mmengine loads by itself is
+    ``load_from``, ``--resume``, and ``init_cfg`` of every backbone that is not mmkd's.
+
+    mmkd's tools and algorithms call this; ``import mmkd`` alone changes nothing, since elsewhere a process may have
+    its reasons to unpickle a file. Ways to load that others have registered with mmengine stay as they are.
+
+    Args:
+        keys: Config keys of checkpoints by their addresses, for messages.
+    """
+    from mmengine.registry import WEIGHT_INITIALIZERS
+    from mmengine.runner.checkpoint import CheckpointLoader
+
+    from mmkd.utils.mmengine_checkpoints import CheckedPretrainedInit, load_from_mmkd, name_checkpoints
+
+    name_checkpoints(keys or {})
+    theirs = [p for p, loader in CheckpointLoader._schemes.items() if loader.__module__ == 'mmengine.runner.checkpoint']
+    CheckpointLoader.register_scheme([*theirs, 'file://'], load_from_mmkd, force=True)
+    WEIGHT_INITIALIZERS.register_module(name='Pretrained', module=CheckedPretrainedInit, force=True)
 
 
 @functools.cache

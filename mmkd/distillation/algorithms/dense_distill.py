@@ -11,10 +11,11 @@ from mmengine.model import BaseModel
 from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
-from mmkd.compat import import_mmrazor
+from mmkd.compat import import_mmrazor, load_checkpoints_safely
 from mmkd.registry import MODELS
 
 from .. import detection  # noqa: F401  registers its losses
+from ..activation import settle_activations
 from ..inherit import inherit_weights, parse_inherit
 from ..isolation import preserve_rng_state
 from ..network import build_network, resolve_network
@@ -23,6 +24,7 @@ from ..teacher import NOT_GIVEN, FrozenTeacher
 from ..unlabelled import mean_over_parts, split_batch
 from .dense_distiller import DenseDistiller
 from .dry_run import check_losses, infer_channels
+from .gradients import warn_of_missing_gradients
 from .recording import TapRecorders
 from .state_dict import adapt_state_dict
 
@@ -104,6 +106,7 @@ class DenseDistill(SingleTeacherDistill):
         data_preprocessor: Mapping | nn.Module | None = None,
         init_cfg: Mapping | None = None,
     ):
+        load_checkpoints_safely()  # what mmengine loads into the student as well
         student = _one_of('student', student, 'architecture', architecture)
         losses = _one_of('distill', distill, 'distiller', distiller)
         if teacher is None:
@@ -126,6 +129,7 @@ class DenseDistill(SingleTeacherDistill):
         self.dry_run_size = _dry_run_size(dry_run)
         self.distillation_stopped = False  # set by mmrazor's StopDistillHook
         self._prepared = False
+        self._gradients_checked = False
         self._not_inferred: Exception | None = None
 
         with preserve_rng_state():
@@ -182,6 +186,7 @@ class DenseDistill(SingleTeacherDistill):
             ) from self._not_inferred
         if self.teacher.mode == 'auto' and not self._reads_modules_only():
             self.teacher.mode = 'loss'
+        settle_activations(self.distiller, self.student, model)
         if self.dry_run_size is not None:
             check_losses(self, self.dry_run_size)
         self._prepared = True
@@ -257,8 +262,9 @@ class DenseDistill(SingleTeacherDistill):
             self.distiller.set_deliveries_override(True)
             with self.student_recorders.attached(self.student), self.distiller.deliveries:
                 losses = self._student_losses(batch_inputs, data_samples, labelled)
-            losses.update(self.distill_losses())
-            return losses
+            taught = self.distill_losses()
+            self._check_gradients(taught)
+            return {**losses, **taught}
         finally:
             self.clear_records()
 
@@ -273,6 +279,12 @@ class DenseDistill(SingleTeacherDistill):
     def distill_losses(self) -> dict[str, Tensor]:
         """The distillation losses of what is recorded. A subclass that reads the records does it here."""
         return add_prefix(self.distiller.compute_distill_losses(), 'distill')
+
+    def _check_gradients(self, losses: Mapping[str, Tensor]) -> None:
+        """Says, in the first step of training, which losses teach nothing."""
+        if self.training and self.student_trainable and torch.is_grad_enabled() and not self._gradients_checked:
+            warn_of_missing_gradients(self.distiller, self.student_recorders, losses)
+            self._gradients_checked = True
 
     def _check_no_labels_are_needed(self) -> None:
         needing = [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -178,14 +177,19 @@ class DenseDistiller(ConfigurableDistiller):
         """
         losses = {}
         for name in self.loss_forward_mappings:
-            loss = self.compute_loss(name) if self._has_started(name) else self.zero_loss(name)
+            loss = self.compute_loss(name) if self.has_started(name) else self.zero_loss(name)
             if isinstance(loss, Mapping):
                 losses.update({f'{name}_{key}': value for key, value in loss.items()})
             else:
                 losses[name] = loss
         return losses
 
-    def _has_started(self, name: str) -> bool:
+    def title(self, name: str) -> str:
+        """How a loss is called in messages: by its config key."""
+        return self.names.get(name, f'distill.{name}')
+
+    def has_started(self, name: str) -> bool:
+        """Whether a loss counts in this iteration of the run."""
         start = self.start_iter.get(name, 0)
         iteration = MessageHub.get_current_instance().get_info('iter') if start else None  # the Runner's
         return iteration is None or iteration >= start
@@ -205,20 +209,12 @@ class DenseDistiller(ConfigurableDistiller):
         try:
             for key, record in self.loss_forward_mappings[name].items():
                 arguments[key] = self.get_record(**record)
-            loss = self._loss_of(name, arguments)
+            return self._loss_of(name, arguments)
         except torch.cuda.OutOfMemoryError:
             raise
         except (ValueError, TypeError, AssertionError, RuntimeError, IndexError) as error:
             shapes = ''.join(f'; {key} {_shapes(value)}' for key, value in arguments.items())
-            raise ValueError(f'{self.names.get(name, f"distill.{name}")}: {error}{shapes}') from error
-        has_graph = any(tensor.requires_grad for tensor in tensors_in(loss))
-        if self.training and torch.is_grad_enabled() and 'loss' in name and not has_graph:
-            warnings.warn(
-                f'{self.names.get(name, name)} has no gradient: what it reads of the student is frozen, or lies inside '
-                'activation checkpointing (with_cp=True)',
-                stacklevel=2,
-            )
-        return loss
+            raise ValueError(f'{self.title(name)}: {error}{shapes}') from error
 
     def _loss_of(self, name: str, arguments: Mapping[str, Any]) -> Tensor | dict[str, Tensor]:
         loss = self.distill_losses[name]

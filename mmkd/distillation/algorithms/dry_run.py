@@ -18,6 +18,7 @@ from ..isolation import evaluating, preserve_rng_state
 from ..short_form import Entry
 from ..teacher import FrozenTeacher
 from .dense_distiller import DenseDistiller, parts_of
+from .gradients import check_gradients
 from .recording import TapRecorders, read_record, tap_of, tensors_in
 
 import_mmrazor()
@@ -85,8 +86,12 @@ def _channels_of(entries: Sequence[Entry], side: str, model: nn.Module, size: Se
             ]
         except ValueError as error:
             raise ValueError(f'distill.{entry.name}: {error}') from error
-        channels[entry.name] = [tensor.size(1) for tensor in tensors_in(record)]
+        channels[entry.name] = [_channels(tensor) for tensor in tensors_in(record)]
     return channels
+
+
+def _channels(tensor: Tensor) -> int:
+    return tensor.size(-1 if tensor.dim() == 3 else 1)  # of a transformer's tokens (N, L, C), or of a map (N, C, H, W)
 
 
 def _where(part: dict) -> dict:
@@ -100,14 +105,14 @@ def check_losses(algorithm, size: Sequence[int]) -> None:
     """Runs both networks on a small image and computes every distillation loss of it, without a trace.
 
     The student runs in ``mode='tensor'``, since there is nothing to learn from. What it records in training only (an
-    auxiliary head) is not checked.
+    auxiliary head) is not checked. It does so with gradients, to see which of its taps need one.
 
     Args:
         algorithm: A ``DenseDistill`` whose teacher is built.
         size: Height and width of the image.
 
     Raises:
-        ValueError: A loss cannot be computed; says which, from what, and why.
+        ValueError: A loss cannot be computed, or cannot teach the student; says which, from what, and why.
     """
     student, distiller = algorithm.student, algorithm.distiller
     image, samples = dummy_batch(size, next(student.parameters()).device)
@@ -120,6 +125,8 @@ def check_losses(algorithm, size: Sequence[int]) -> None:
             for name, mapping in distiller.loss_forward_mappings.items():
                 if comparable and all(_was_recorded(distiller, record) for record in mapping.values()):
                     distiller.compute_loss(name)
+                    if algorithm.student_trainable:
+                        check_gradients(distiller, algorithm.student_recorders, name)
     finally:
         algorithm.clear_records()
 
@@ -160,7 +167,7 @@ def _run_teacher(algorithm, image: Tensor, samples: list) -> None:
 
 def _run_student(algorithm, image: Tensor, samples: list) -> bool:
     try:
-        with algorithm.student_recorders.attached(algorithm.student, learn=False):
+        with torch.enable_grad(), algorithm.student_recorders.attached(algorithm.student, learn=False):
             algorithm.student(image, samples, mode='tensor')
     except Exception as error:
         print_log(

@@ -11,7 +11,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+
+from mmkd.compat import checkpointing_with_gradients
 
 from ..early_exit import Tap, locate, on_return
 
@@ -37,6 +40,7 @@ class TapRecorders:
         self.side = side
         self.keep_inplace = keep_inplace
         self.overwritten: dict[str, bool] = {}  # what is known of the taps so far
+        self.without_gradients: set[str] = set()  # the taps that were last recorded where gradients are switched off
 
     @property
     def recorders(self) -> dict[str, Any]:
@@ -85,6 +89,7 @@ class TapRecorders:
             if not self.keep_inplace and self._taps() - self.overwritten.keys():
                 stack.enter_context(_inplace_switched_off_on(model, originals))
             stack.enter_context(self._recording())
+            stack.enter_context(checkpointing_with_gradients())
             for recorder in self.recorders.values():
                 if _is_module_recorder(recorder):
                     self._hook(model, recorder, originals, stack)
@@ -105,6 +110,7 @@ class TapRecorders:
 
     def clear(self) -> None:
         """Lets go of everything recorded, and of the graph behind it."""
+        self.without_gradients.clear()
         for recorder in self.recorders.values():
             recorder.reset_data_buffer()
 
@@ -136,6 +142,8 @@ class TapRecorders:
         source = recorder.source
 
         def keep(value):
+            if not torch.is_grad_enabled():
+                self.without_gradients.add(source)
             for tensor in tensors_in(value):
                 originals.append((source, tensor, tensor._version))
             return _mapped(Tensor.clone if self.overwritten.get(source, True) else _aliased, value)

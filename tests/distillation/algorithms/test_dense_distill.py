@@ -297,13 +297,6 @@ def test_the_error_of_a_loss_in_training_names_it():
         algorithm(batch(), mode='loss')
 
 
-def test_a_loss_without_gradient_is_pointed_out():
-    algorithm = build(dict(x=dict(taps='backbone.conv', loss=dict(type='FeatureMSELoss'))), **SAME)
-    algorithm.student.backbone.conv.requires_grad_(False)
-    with pytest.warns(UserWarning, match='distill.x has no gradient'):
-        algorithm(batch(), mode='loss')
-
-
 # ---- recorders of functions ------------------------------------------------------------------------------------------
 
 
