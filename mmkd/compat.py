@@ -20,6 +20,7 @@ from pathlib import Path
 from pickle import UnpicklingError
 from types import ModuleType
 
+from . import compat_ops
 from .environment import check_environment, explained_imports
 
 __all__ = [
@@ -38,6 +39,9 @@ def install_mends() -> None:
     _after_import('mmengine.utils.package_utils', _mend_package_look_up)
     _after_import('mmengine.config.utils', _mend_config_packages)
     _after_import('mmengine.runner.checkpoint', _mend_checkpoint_loading)
+    _after_import('mmengine.runner.runner', _mend_hook_registration)
+    for name in ('mmcv.ops.deform_conv', 'mmcv.ops.modulated_deform_conv'):
+        _after_import(name, compat_ops.mend_deformable_convolution)
     _around_import('mmrazor', _accept_mmcv_version)
     for name in ('mmrazor.structures', 'mmrazor.models'):
         _around_import(name, _close_quantization_gate)
@@ -197,8 +201,8 @@ def checkpointing_with_gradients() -> Iterator[None]:
     """Context in which PyTorch's activation checkpointing has ``use_reentrant=False`` where the caller says nothing.
 
     mmcv, mmdet, mmseg and mmengine (all versions) leave the option out, and PyTorch takes that for True: what runs
-    inside then has no gradients until backward runs it again, and a loss on a tap in there reaches no layer. The default
-    of the function is changed, not the function, since some import it by name.
+    inside then has no gradients until backward runs it again, and a loss on a tap in there reaches no layer. The
+    default of the function is changed, not the function, since some import it by name.
     """
     checkpoint = import_module('torch.utils.checkpoint').checkpoint
     checkpoint = getattr(checkpoint, '__wrapped__', checkpoint)
@@ -294,6 +298,27 @@ def _statistic_of_history_buffer(owner: type, name: str) -> Callable:
     if owner is not HistoryBuffer or name.startswith('_'):
         raise UnpicklingError(f'Unsupported global: a log buffer may not refer to attribute {name!r} of {owner!r}')
     return getattr(owner, name)
+
+
+# ------------------------------------------------------------------------------------------------------ hooks of models
+
+
+def _mend_hook_registration(runner: ModuleType) -> None:
+    """Lets a model bring the hooks that its training relies on; mmengine, all versions, asks the config alone.
+
+    A base config cannot do that: a list of ``custom_hooks`` in its child takes the place of its own, and beside another
+    base with such a list it is refused. So the runner of a model with ``runner_hooks`` is prepared here, also in
+    mmdet's and mmseg's own tools. Runs of other models are left alone.
+    """
+    register_hooks = runner.Runner.register_hooks
+
+    @functools.wraps(register_hooks)
+    def register_those_of_the_model_too(self, *args, **kwargs) -> None:
+        register_hooks(self, *args, **kwargs)
+        if hasattr(getattr(self.model, 'module', self.model), 'runner_hooks'):
+            import_module('mmkd.engine').prepare_runner(self)
+
+    runner.Runner.register_hooks = register_those_of_the_model_too
 
 
 # --------------------------------------------------------------------------------------------------------- import hooks

@@ -26,6 +26,7 @@ from .dense_distiller import DenseDistiller
 from .dry_run import check_losses, infer_channels
 from .gradients import warn_of_missing_gradients
 from .recording import TapRecorders
+from .regions import RegionWatch, check_regions
 from .state_dict import adapt_state_dict
 
 import_mmrazor()
@@ -86,6 +87,9 @@ class DenseDistill(SingleTeacherDistill):
         TypeError: The student is no mmengine model.
     """
 
+    # Every run has them, whatever the config says about hooks, see mmkd.engine.prepare_runner.
+    runner_hooks = (dict(type='mmkd.StudentCheckpointHook'), dict(type='mmkd.FiniteLossHook'))
+
     def __init__(
         self,
         student: BaseModel | Mapping | None = None,
@@ -130,6 +134,7 @@ class DenseDistill(SingleTeacherDistill):
         self.distillation_stopped = False  # set by mmrazor's StopDistillHook
         self._prepared = False
         self._gradients_checked = False
+        self._regions = RegionWatch({})
         self._not_inferred: Exception | None = None
 
         with preserve_rng_state():
@@ -186,6 +191,8 @@ class DenseDistill(SingleTeacherDistill):
             ) from self._not_inferred
         if self.teacher.mode == 'auto' and not self._reads_modules_only():
             self.teacher.mode = 'loss'
+        on_regions = check_regions(self.distiller, self.student, model)
+        self._regions = RegionWatch({self.distiller.title(name): source for name, source in on_regions.items()})
         settle_activations(self.distiller, self.student, model)
         if self.dry_run_size is not None:
             check_losses(self, self.dry_run_size)
@@ -260,8 +267,10 @@ class DenseDistill(SingleTeacherDistill):
             self.distiller.set_deliveries_override(False)
             self.run_teacher(batch_inputs, data_samples)
             self.distiller.set_deliveries_override(True)
-            with self.student_recorders.attached(self.student), self.distiller.deliveries:
+            regions = self._regions.attached(self.student, 'student')
+            with self.student_recorders.attached(self.student), regions, self.distiller.deliveries:
                 losses = self._student_losses(batch_inputs, data_samples, labelled)
+            self._regions.check()
             taught = self.distill_losses()
             self._check_gradients(taught)
             return {**losses, **taught}
@@ -273,7 +282,8 @@ class DenseDistill(SingleTeacherDistill):
         taps = None
         if self._reads_modules_only() and isinstance(self.distiller, DenseDistiller):
             taps = self.distiller.teacher_taps()
-        with self.teacher_recorders.attached(self.teacher.model), self.distiller.deliveries:
+        regions = self._regions.attached(self.teacher.model, 'teacher')
+        with self.teacher_recorders.attached(self.teacher.model), regions, self.distiller.deliveries:
             self.teacher.run(batch_inputs, data_samples, self.data_preprocessor, taps)
 
     def distill_losses(self) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""A distillation loss whose records need no gradient teaches nothing: it is pointed out, by name and with the reason."""
+"""A distillation loss whose records need no gradient teaches nothing: it is pointed out, with name and reason."""
 
 import pytest
 import torch
