@@ -8,10 +8,17 @@ from contextlib import contextmanager
 
 from mmengine.logging import print_log
 from mmengine.model import BaseModule, PretrainedInit
-from mmengine.runner.checkpoint import CheckpointLoader
 from torch import nn
 
-from mmkd.utils.checkpoint import check_state_dict_fits, load_checkpoint_file, state_dict_of, strip_prefix
+from mmkd.utils.checkpoint import (
+    CheckpointError,
+    CheckpointNotFoundError,
+    check_state_dict_fits,
+    checkpoint_key,
+    load_checkpoint_file,
+    state_dict_of,
+    strip_prefix,
+)
 
 __all__ = ['load_pretrained_backbone', 'without_pretrained']
 
@@ -42,31 +49,29 @@ def load_pretrained_backbone(
 
     Args:
         module: The backbone.
-        checkpoint: A file, or an address that mmengine understands (``https://...``, ``open-mmlab://...``).
+        checkpoint: A file, or the address of one (``https://...``, ``open-mmlab://...``).
         prefix: Of all names only those that begin with it are looked at, without it: ``'backbone.'``.
         unused: Beginnings of names in the file that nothing depends on and the backbone does not have.
         **kwargs: Other keys of mmengine's ``Pretrained``; unused.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: Weights are missing, of another shape, or of layers that the backbone lacks; names them.
+        CheckpointError: The file cannot be read, or weights are missing, of another shape, or of layers that the
+            backbone lacks; names them.
     """
     # Here and not above: the converters stand on the registry that this module is being registered in.
     from mmkd.utils.converters.backbones import BACKBONE_RULES
     from mmkd.utils.converters.engine import rename_by_rules
 
     name = f'backbone.init_cfg.checkpoint {checkpoint}'
-    if '://' in str(checkpoint):
-        content = CheckpointLoader.load_checkpoint(str(checkpoint), map_location='cpu', logger='current')
-    else:
-        try:
+    try:
+        with checkpoint_key('backbone.init_cfg.checkpoint'):
             content = load_checkpoint_file(checkpoint)
-        except FileNotFoundError as error:
-            raise FileNotFoundError(
-                f'{name} does not exist. configs/centermask/README.md says where weights come from; '
-                'backbone.init_cfg=None starts from random ones'
-            ) from error
-    state_dict = {re.sub(r'^(module\.)+', '', key): value for key, value in state_dict_of(content).items()}
+    except CheckpointNotFoundError as error:
+        raise CheckpointNotFoundError(
+            f'{error}. configs/centermask/README.md says where weights come from; backbone.init_cfg=None starts from '
+            'random ones'
+        ) from error
+    state_dict = {re.sub(r'^(module\.)+', '', key): value for key, value in state_dict_of(content, name).items()}
     if prefix:
         state_dict = strip_prefix(state_dict, prefix)
     own = module.state_dict()
@@ -81,7 +86,7 @@ def load_pretrained_backbone(
     surplus = [key for key in state_dict if key not in own and key.partition('.')[0] in children]
     surplus = [key for key in surplus if not key.endswith('num_batches_tracked') and not key.startswith(tuple(unused))]
     if surplus:
-        raise ValueError(
+        raise CheckpointError(
             f'{name}: {len(surplus)} of its weights have no place in the backbone, first {surplus[0]!r}. Is it of '
             'another or larger variant than the config?'
         )

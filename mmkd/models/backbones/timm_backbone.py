@@ -68,7 +68,9 @@ class TimmBackbone(BaseModule):
             self.timm_model = timm.create_model(name, features_only=True, out_indices=tuple(out_indices), **kwargs)
         except (AssertionError, IndexError) as error:
             raise ValueError(f'TimmBackbone: out_indices={tuple(out_indices)!r} are no levels of {name}') from error
+        self._names = list(self.timm_model.state_dict())  # of the whole network, as in a file of it
         levels = self.timm_model.feature_info.info
+        self._drop_what_follows(levels[max(self.timm_model.feature_info.out_indices)]['module'])
         if not -1 <= frozen_stages < len(levels):
             raise ValueError(
                 f'TimmBackbone: frozen_stages is {frozen_stages}, {name} has the levels 0 to {len(levels) - 1}'
@@ -111,6 +113,13 @@ class TimmBackbone(BaseModule):
                     module.eval()
         return self
 
+    def _drop_what_follows(self, last: str) -> None:
+        """Removes the stages behind the last level, which timm runs in some families: they would never learn."""
+        parent, _, index = last.rpartition('.')
+        stages = self.timm_model.get_submodule(parent)
+        if index.isdigit() and isinstance(stages, nn.Sequential):
+            del stages[int(index) + 1 :]
+
     def _modules_until(self, last: str) -> list[nn.Module]:
         """The modules without children, in timm's order, which is that of the forward, to the end of ``last``."""
         leaves = [(name, module) for name, module in self.timm_model.named_modules() if not list(module.children())]
@@ -131,7 +140,7 @@ class TimmBackbone(BaseModule):
         own = self.timm_model.state_dict()
         if is_efficientnet_lite(state_dict):
             try:
-                state_dict = rename_efficientnet_lite(state_dict, own)
+                state_dict = rename_efficientnet_lite(state_dict, self._names)
             except ValueError as error:
                 raise ValueError(f'{what}: {error}') from error
         # timm's networks of levels hold the stages of some families side by side, and name them stages_0 for stages.0

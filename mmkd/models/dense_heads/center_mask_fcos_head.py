@@ -283,7 +283,7 @@ class CenterMaskFCOSHead(FCOSHead):
         passes = (score if self.thresh_with_ctr else probability) > cfg.get('score_thr', 0)
         score = score.masked_fill_(~passes, -1).flatten(1)
         limit = cfg.get('nms_pre', -1)
-        number = score.shape[1] if limit <= 0 else min(limit, score.shape[1])
+        number = score.shape[1] if limit <= 0 else _at_most(score.shape[1], limit)
         score, index = score.topk(number, dim=1, sorted=False)
 
         cell = index % (height * width)
@@ -308,17 +308,37 @@ class CenterMaskFCOSHead(FCOSHead):
         if min_size >= 0:
             width, height = get_box_wh(results.bboxes)
             results = results[(width > min_size) & (height > min_size)]
-        if with_nms and len(results) > 0:
-            # mmcv keeps classes apart by moving them by the largest coordinate, which does not clear boxes that reach
-            # below zero. From zero on it does.
-            boxes = get_box_tensor(results.bboxes)
-            detections, keep = batched_nms(boxes - boxes.min(), results.scores, results.labels, cfg['nms'])
+        if with_nms:
+            scores, keep = _suppress(get_box_tensor(results.bboxes), results.scores, results.labels, cfg['nms'])
             results = results[keep]
-            results.scores = detections[:, -1]  # soft-NMS lowers them
+            results.scores = scores
             results = results[: cfg['max_per_img']]
         if rescale:
             results.bboxes = scale_boxes(results.bboxes, [1 / factor for factor in img_meta['scale_factor']])
         return results
+
+
+def _at_most(size: int | Tensor, limit: int) -> int | Tensor:
+    """The smaller one, also of a size that is being traced: ``min`` would bake in which of the two it is."""
+    return size.clamp(max=limit) if isinstance(size, Tensor) else min(size, limit)
+
+
+def _suppress(boxes: Tensor, scores: Tensor, labels: Tensor, nms: dict) -> tuple[Tensor, Tensor]:
+    """Non-maximum suppression within each class, the same steps also where there are no boxes.
+
+    Returns:
+        Scores of the boxes that stay, which soft-NMS lowers, and their indices, best first.
+    """
+    # A box of no area that scores less than any: mmcv looks for the largest coordinate, which no boxes do not have, and
+    # a graph traced from an image without boxes would know of no NMS.
+    boxes = torch.cat([boxes, boxes.new_zeros(1, 4)])
+    scores = torch.cat([scores, scores.new_full((1,), -1.0)])
+    labels = torch.cat([labels, labels.new_zeros(1)])
+    # mmcv keeps classes apart by moving them by the largest coordinate, which does not clear boxes that reach below
+    # zero. From zero on it does.
+    detections, keep = batched_nms(boxes - boxes.min(), scores, labels, nms)
+    found = keep < boxes.shape[0] - 1
+    return detections[found, -1], keep[found]
 
 
 def _at_least_single(tensor: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 
 from mmdet.models.detectors import SingleStageDetector
 from mmdet.structures import DetDataSample
@@ -10,6 +11,7 @@ from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 from torch import Tensor
 
+from mmkd.compat_ops import refuse_export
 from mmkd.registry import MODELS
 
 
@@ -138,11 +140,17 @@ class CenterMask(SingleStageDetector):
         Returns:
             The outputs of the box head (class logits, distances and centreness logits of each level) and those of the
             mask branch for the boxes found (mask logits and mask IoUs).
+
+        Raises:
+            NotImplementedError: Under ``torch.export``. ``torch.jit.trace`` works, for images of any size and with any
+                number of boxes.
         """
+        refuse_export(
+            'NMS and RoIAlign of mmcv between boxes and masks',
+            'export model.bbox_head(model.extract_feat(images)), all but the masks',
+        )
         if batch_data_samples is None:
-            height, width = batch_inputs.shape[-2:]
-            meta = dict(img_shape=(height, width), ori_shape=(height, width), scale_factor=(1.0, 1.0))
-            batch_data_samples = [DetDataSample(metainfo=meta) for _ in batch_inputs]
+            batch_data_samples = [_sample_of_size(batch_inputs.shape[-2:]) for _ in range(batch_inputs.shape[0])]
         x = self.extract_feat(batch_inputs)
         box_outputs = self.bbox_head(x)
         boxes = self._find_boxes(box_outputs, batch_data_samples)
@@ -151,6 +159,15 @@ class CenterMask(SingleStageDetector):
     def _find_boxes(self, box_outputs: tuple, batch_data_samples: list[DetDataSample]) -> list[InstanceData]:
         metas = [sample.metainfo for sample in batch_data_samples]
         return self.bbox_head.predict_by_feat(*box_outputs, batch_img_metas=metas)
+
+
+def _sample_of_size(size: Sequence[int]) -> DetDataSample:
+    """The sample of an image of this height and width, neither resized nor padded."""
+    sample = DetDataSample()
+    for key, value in dict(img_shape=tuple(size), ori_shape=tuple(size), scale_factor=(1.0, 1.0)).items():
+        # Not as metainfo=..., which is copied: sizes are tensors in a traced graph, and their copies hold anything.
+        sample.set_field(value, key, field_type='metainfo')
+    return sample
 
 
 def _config_with_keys(name: str, config: dict | None, keys: tuple[str, ...]) -> ConfigDict:

@@ -24,7 +24,7 @@ def select_class(mask_preds: Tensor, labels: Tensor) -> Tensor:
     """
     if mask_preds.shape[1] == 1:
         return mask_preds[:, 0]
-    return mask_preds[torch.arange(len(labels), device=labels.device), labels]
+    return mask_preds[torch.arange(labels.shape[0], device=labels.device), labels]
 
 
 class SpatialAttention(BaseModule):

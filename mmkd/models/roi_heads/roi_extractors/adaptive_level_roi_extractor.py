@@ -9,6 +9,7 @@ import torch
 from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
 from torch import Tensor
 
+from mmkd.compat_ops import refuse_export
 from mmkd.registry import MODELS
 
 _EPS = torch.finfo(torch.float64).eps
@@ -151,24 +152,28 @@ class AdaptiveRoIExtractor(SingleRoIExtractor):
             (N, C, h, w) with the type of the features. It depends on every feature map, also where no RoI fell on
             it, so that no parameter is left without a gradient in distributed training.
         """
+        refuse_export('RoIAlign of mmcv', 'export the network up to its feature maps')
         dtype = torch.promote_types(feats[0].dtype, torch.float32)
         levels = self.map_roi_levels(rois, len(feats), self._image_areas(feats, img_shapes))
         if roi_scale_factor is not None:
             rois = self.roi_rescale(rois, roi_scale_factor)
         rois = rois.to(dtype)
-        pooled = feats[0].new_zeros(len(rois), self.out_channels, *self.roi_layers[0].output_size)
+        # A RoI of no size on each level, left out of the result. Without it a level that no RoI fell on would be a case
+        # of its own (the pooling on CUDA takes no empty list, and the feature map needs a gradient all the same), and a
+        # traced graph would be wrong for images where one does.
+        nothing = rois.new_zeros(1, 5)
+        pooled = feats[0].new_zeros(rois.shape[0], self.out_channels, *self.roi_layers[0].output_size)
         for i, (feat, roi_layer) in enumerate(zip(feats, self.roi_layers, strict=True)):
             chosen = (levels == i).nonzero().squeeze(1)
-            if len(chosen):
-                # RoIAlign of mmcv reads the memory as it lies: channels-last features would come out scrambled.
-                pooled[chosen] = roi_layer(feat.to(dtype).contiguous(), rois[chosen]).to(pooled.dtype)
-            else:
-                pooled = pooled + feat[..., :0].sum()
+            # RoIAlign of mmcv reads the memory as it lies: channels-last features would come out scrambled.
+            rows = roi_layer(feat.to(dtype).contiguous(), torch.cat([rois[chosen], nothing]))
+            pooled.index_copy_(0, chosen, rows[:-1].to(pooled.dtype))
         return pooled
 
     def _image_areas(self, feats: Sequence[Tensor], img_shapes: Sequence[tuple] | None) -> Tensor:
         if img_shapes is None:
             height, width = (size * self.featmap_strides[0] for size in feats[0].shape[-2:])
-            img_shapes = [(height, width)] * len(feats[0])
-        areas = [float(shape[0] * shape[1]) for shape in img_shapes]
-        return torch.tensor(areas, dtype=torch.float32, device=feats[0].device)
+            return torch.ones(feats[0].shape[0], device=feats[0].device) * (height * width)
+        # sizes are tensors in a traced graph
+        areas = [torch.as_tensor(shape[0] * shape[1], dtype=torch.float32) for shape in img_shapes]
+        return torch.stack(areas).to(feats[0].device)

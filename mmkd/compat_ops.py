@@ -1,0 +1,51 @@
+"""Workarounds for the compiled operators of mmcv: precision, and graphs. :mod:`mmkd.compat` puts them in place.
+
+PyTorch is imported where it is needed, so that ``import mmkd`` stays light.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from types import ModuleType
+
+__all__ = ['mend_deformable_convolution', 'refuse_export']
+
+
+def mend_deformable_convolution(module: ModuleType) -> None:
+    """Runs mmcv's deformable convolutions in float32 where they are given half precision, as under autocast.
+
+    mmcv (up to 2.3.6) has no kernels for bfloat16, nor any for float16 on the CPU, and crashes. Its float16 kernels on
+    CUDA keep sampling points in float16, which knows no fractions of a pixel beyond 1024.
+    """
+    for name in ('deform_conv2d', 'modulated_deform_conv2d'):
+        if hasattr(module, name) and not hasattr(getattr(module, name), '__wrapped__'):
+            setattr(module, name, _in_single_precision(getattr(module, name)))
+
+
+def _in_single_precision(op: Callable) -> Callable:
+    import torch
+
+    halves = (torch.float16, torch.bfloat16)
+
+    @functools.wraps(op)
+    def guarded(x, offset, *args, **kwargs):
+        refuse_export('deformable convolutions of mmcv', 'build the network with ordinary ones')
+        if x.dtype not in halves and offset.dtype not in halves:
+            return op(x, offset, *args, **kwargs)
+        args = [arg.float() if isinstance(arg, torch.Tensor) else arg for arg in args]
+        return op(x.float(), offset.float(), *args, **kwargs).to(offset.dtype)  # mmcv's rule: the type of the offsets
+
+    return guarded
+
+
+def refuse_export(what: str, instead: str) -> None:
+    """Raises while ``torch.export`` is at work, which fails on mmcv's operators with pages about something else.
+
+    Raises:
+        NotImplementedError: Says what stands in the way and what to do instead.
+    """
+    import torch
+
+    if getattr(torch.compiler, 'is_exporting', bool)():  # PyTorch before 2.7 cannot tell, and says it in its own words
+        raise NotImplementedError(f'torch.export cannot follow {what}: {instead}, or use torch.jit.trace')
