@@ -1,5 +1,7 @@
 """A segmentation network and a critic of a few hundred parameters, and adversarial distillation between them."""
 
+from types import SimpleNamespace
+
 import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModel
@@ -15,7 +17,9 @@ CRITIC_SGD = dict(type='SGD', lr=0.05, momentum=0.9, weight_decay=5e-4)
 
 @MODELS.register_module()
 class ToySegmentor(BaseModel):
-    """Logits at half of the image's size. Counts its forwards."""
+    """Logits at half of the image's size, of one class out of several. Counts its forwards."""
+
+    loss_decode = SimpleNamespace(use_sigmoid=False)  # where mmseg's heads say so
 
     def __init__(self, channels=4, num_classes=3, stride=2, data_preprocessor=None, init_cfg=None):
         super().__init__(data_preprocessor or dict(type='ImgDataPreprocessor'), init_cfg)

@@ -1,5 +1,7 @@
 """Networks of a few hundred parameters with everything about them that distillation can get wrong."""
 
+from types import SimpleNamespace
+
 import torch
 from mmengine.model import BaseModel, BaseModule
 from torch import nn
@@ -42,6 +44,8 @@ class ToyNeck(BaseModule):
 
 class ToyHead(BaseModule):
     """Class logits by a layer that all levels share. Counts how often its loss is computed."""
+
+    loss_cls = SimpleNamespace(use_sigmoid=False)  # where mmdet's heads say what the logits go through
 
     def __init__(self, channels, num_classes):
         super().__init__()

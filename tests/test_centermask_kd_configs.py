@@ -93,9 +93,9 @@ def test_a_config_is_that_of_the_student_with_the_terms_of_its_row_and_its_teach
 
 def test_weights_and_start_are_those_of_centermask_kd():
     distill = load('kd/centermask-lite_v19_from_v19_coco_all.py').model.distill
-    assert (
-        distill.cls.reduce == 'sum' and 'activation' not in distill.cls.loss and 'loss_weight' not in distill.cls.loss
-    )
+    # a softmax on a head of sigmoids, as there
+    assert distill.cls.reduce == 'sum' and distill.cls.loss.activation == 'softmax'
+    assert 'loss_weight' not in distill.cls.loss
     assert 'loss_weight' not in distill.bounded.loss  # 0.5: 1.5 in all
     assert distill.correlation.loss == dict(type='mmkd.FSPLoss', reduction='sum', loss_weight=0.2)  # divided by 5
     assert distill.mse.loss == dict(type='mmkd.FeatureMSELoss')  # the mean over five features

@@ -9,9 +9,13 @@ connectors = [None, None, None, None, 'conv1x1']
 start_iter = 500
 
 kd_terms = dict(
-    # softmax over the classes, summed over the five levels
-    kl=dict(taps='bbox_head.conv_cls', reduce='sum', loss=dict(type='mmkd.PixelWiseLoss', mode='kl')),
-    ce=dict(taps='bbox_head.conv_cls', reduce='sum', loss=dict(type='mmkd.PixelWiseLoss', mode='ce')),
+    # softmax over the classes, though the head is trained with a sigmoid, summed over the five levels
+    kl=dict(
+        taps='bbox_head.conv_cls', reduce='sum', loss=dict(type='mmkd.PixelWiseLoss', mode='kl', activation='softmax')
+    ),
+    ce=dict(
+        taps='bbox_head.conv_cls', reduce='sum', loss=dict(type='mmkd.PixelWiseLoss', mode='ce', activation='softmax')
+    ),
     # 1.5 times the box and centerness losses at the locations where the student is worse than the teacher
     bounded=dict(taps='bbox_head', loss=dict(type='mmkd.TeacherBoundedLoss')),
     # the sum over four pairs of features, divided by five

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .base import Levels
+
 
 def image_size(data_samples: Sequence, loss: str) -> tuple[int, int]:
     """Height and width of the batch's images, padding included: what a feature map stands for.
@@ -57,3 +59,33 @@ def label_maps(data_samples: Sequence, size: Sequence[int], loss: str) -> Tensor
         raise ValueError(f'{loss}: the class maps of the batch have different sizes: {sorted(sizes)}')
     labels = torch.stack([item.data.reshape(item.data.shape[-2:]) for item in maps])
     return F.interpolate(labels[:, None].float(), tuple(size), mode='nearest')[:, 0].long()
+
+
+def mask_ignored(
+    mask: Levels | None, maps: Levels, data_samples: Sequence | None, ignore_index: int | None, loss: str
+) -> Levels | None:
+    """What ``ignore_index`` means in every loss: positions whose label in the ground truth is it do not count.
+
+    Args:
+        mask: (N, h, w), bool or weights, or a list of levels: what counts otherwise; None: everything.
+        maps: (N, C, h, w), or a list of levels: what is compared.
+        data_samples: Those of the batch, with ``gt_sem_seg``.
+        ignore_index: The label; None: ``mask`` stays as it is.
+        loss: For messages.
+
+    Returns:
+        (N, h, w), or a list of levels, with 0 at the ignored positions.
+
+    Raises:
+        ValueError: a data sample has no class map, or they differ in size.
+    """
+    if ignore_index is None:
+        return mask
+    if not isinstance(maps, Tensor):
+        masks = [None] * len(maps) if mask is None else mask
+        return [mask_ignored(m, level, data_samples, ignore_index, loss) for m, level in zip(masks, maps, strict=True)]
+    if maps.dim() != 4:
+        raise ValueError(f'{loss}: ignore_index needs maps (N, C, H, W), but got {tuple(maps.shape)}')
+    labels = label_maps(data_samples or [], maps.shape[2:], f'{loss} with ignore_index')
+    counts = (labels != ignore_index).to(maps.device)
+    return counts if mask is None else mask * counts

@@ -8,8 +8,17 @@ from torch import Tensor
 from mmkd.registry import MODELS
 
 from .base import DistillationLoss, Levels
-from .data_samples import label_maps
-from .functional import ALIGN, align_size, check_batch, check_choice, check_positive, distillation_loss, safe_norm
+from .data_samples import mask_ignored
+from .functional import (
+    ALIGN,
+    align_size,
+    check_batch,
+    check_choice,
+    check_positive,
+    check_weight,
+    distillation_loss,
+    safe_norm,
+)
 
 
 @distillation_loss
@@ -67,7 +76,10 @@ def dist_loss(
     student, teacher = align_size(student, teacher, align, align_corners, 'DIST loss')
     classes = student.shape[1]
     if classes < 2:
-        raise ValueError(f'DIST loss: there is no relation between classes of a single one: {tuple(student.shape)}')
+        raise ValueError(
+            f'DIST loss: there is no relation between classes of a single one: {tuple(student.shape)}; '
+            "PixelWiseLoss(activation='sigmoid') can teach it"
+        )
     y_s, y_t = ((x / temperature).softmax(1).movedim(1, -1).reshape(-1, classes) for x in (student, teacher))
     weights = _weights(mask, student)
     total = weights.sum()
@@ -112,8 +124,8 @@ class DISTLoss(DistillationLoss):
 
     Args:
         temperature, inter_weight, intra_weight, align, align_corners: See :func:`dist_loss`.
-        ignore_index: Pixels with this label in the ground truth do not count; None: all count. Needs data samples with
-            class maps.
+        ignore_index: Pixels with this label in the ground truth do not count, nor do those of ``mask``; None: all
+            count. Needs data samples with class maps.
         loss_weight: Factor on the loss.
         inter_loss_weight, intra_loss_weight, tau: mmrazor's names for the two weights and the temperature, so that its
             configs run as they are. Each takes the place of ours if given.
@@ -124,6 +136,8 @@ class DISTLoss(DistillationLoss):
         >>> DISTLoss(loss_weight=2.0)(x, x).item() < 1e-4
         True
     """
+
+    activation = 'softmax'
 
     def __init__(
         self,
@@ -139,12 +153,16 @@ class DISTLoss(DistillationLoss):
         tau: float | None = None,
     ):
         temperature = temperature if tau is None else tau
+        inter_weight = inter_weight if inter_loss_weight is None else inter_loss_weight
+        intra_weight = intra_weight if intra_loss_weight is None else intra_loss_weight
         _check_options(temperature, align)
+        check_weight('DIST loss: inter_weight', inter_weight)
+        check_weight('DIST loss: intra_weight', intra_weight)
         super().__init__(
             loss_weight,
             temperature=temperature,
-            inter_weight=inter_weight if inter_loss_weight is None else inter_loss_weight,
-            intra_weight=intra_weight if intra_loss_weight is None else intra_loss_weight,
+            inter_weight=inter_weight,
+            intra_weight=intra_weight,
             align=align,
             align_corners=align_corners,
         )
@@ -155,13 +173,10 @@ class DISTLoss(DistillationLoss):
         self, preds_S: Levels, preds_T: Levels, mask: Levels | None = None, data_samples: list | None = None
     ) -> Tensor:
         """The weighted loss of logits (N, C, *), or its mean over two lists of levels (with a list of masks)."""
-        if self.ignore_index is not None and mask is None:
-            sized = preds_T if self.options['align'] == 'teacher' else preds_S
-            mask = self._labelled(sized, data_samples)
+        sized = preds_T if self.options['align'] == 'teacher' else preds_S
+        mask = mask_ignored(mask, sized, data_samples, self.ignore_index, 'DIST loss')
         return self.weigh(dist_loss, preds_S, preds_T, mask=mask)
 
-    def _labelled(self, preds: Levels, data_samples: list | None) -> Levels:
-        if not isinstance(preds, Tensor):
-            return [self._labelled(level, data_samples) for level in preds]
-        labels = label_maps(data_samples or [], preds.shape[2:], 'DIST loss with ignore_index')
-        return (labels != self.ignore_index).to(preds.device)
+    def extra_repr(self) -> str:
+        """The options."""
+        return f'{super().extra_repr()}, ignore_index={self.ignore_index!r}'

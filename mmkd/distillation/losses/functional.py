@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
+from numbers import Real
 
 import torch
 import torch.nn.functional as F
@@ -51,17 +53,76 @@ def check_choice(name: str, value, choices: Iterable) -> None:
         raise ValueError(f'{name}: expected one of {", ".join(map(repr, choices))}, but got {value!r}')
 
 
+def check_number(name: str, value: float) -> None:
+    """Raises ValueError if ``value`` is not a finite number."""
+    if not _is_finite_number(value):
+        raise ValueError(f'{name}: expected a finite number, but got {value!r}')
+
+
 def check_positive(name: str, value: float) -> None:
-    """Raises ValueError if ``value`` is not a number above zero."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
-        raise ValueError(f'{name}: expected a number above 0, but got {value!r}')
+    """Raises ValueError if ``value`` is not a number above zero, or not finite."""
+    if not _is_finite_number(value) or value <= 0:
+        raise ValueError(f'{name}: expected {_number_for(value)} above 0, but got {value!r}')
 
 
-def check_batch(student: Tensor, teacher: Tensor, loss: str, same_channels: bool = True) -> None:
-    """Raises ValueError unless both are (N, C, *) of as many dimensions, with the same N and, if asked, the same C."""
+def check_weight(name: str, value: float) -> None:
+    """Raises ValueError if ``value`` is not a finite number of at least zero."""
+    if not _is_finite_number(value) or value < 0:
+        raise ValueError(f'{name}: expected {_number_for(value)} of at least 0, but got {value!r}')
+
+
+def _is_finite_number(value) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _number_for(value) -> str:
+    return 'a finite number' if isinstance(value, Real) and not math.isfinite(value) else 'a number'
+
+
+def check_layout(name: str, *tensors: Tensor) -> None:
+    """Raises ValueError if the channels of a tensor cannot be told from its positions.
+
+    Maps are (N, C, H, W) and vectors (N, C). Of three dimensions a transformer's tokens are (N, L, C) and a flattened
+    map is (N, C, L): with the one taken for the other, a softmax over the classes would run over the positions.
+    """
+    shapes = [tuple(tensor.shape) for tensor in tensors]
+    if any(len(shape) == 3 for shape in shapes):
+        raise ValueError(
+            f'{name}: expected maps (N, C, H, W) or vectors (N, C), but got {" and ".join(map(str, shapes))}; three '
+            'dimensions may be tokens (N, L, C) as well as a flattened map (N, C, L). Tap a module that gives a map, '
+            "or make one: of the student's tokens connector=dict(type='TokenMapConnector'), in code "
+            'tokens.transpose(1, 2).unflatten(2, (H, W))'
+        )
+
+
+def check_map(name: str, tensor: Tensor) -> None:
+    """Raises ValueError if a tensor is no map (N, C, H, W)."""
+    check_layout(name, tensor)
+    if tensor.dim() != 4:
+        raise ValueError(f'{name}: expected a map (N, C, H, W), but got {tuple(tensor.shape)}')
+
+
+def check_batch(
+    student: Tensor, teacher: Tensor, loss: str, same_channels: bool = True, only_maps: bool = False
+) -> None:
+    """The check of shapes of all losses on two tensors.
+
+    Args:
+        student: (N, C) or (N, C, H, W) or with further dimensions, see :func:`check_layout`.
+        teacher: As many dimensions, with the same N.
+        loss: For messages.
+        same_channels: Whether C has to be the same, too.
+        only_maps: Whether they have to be maps (N, C, H, W).
+
+    Raises:
+        ValueError: They are not.
+    """
     shapes = f'student {tuple(student.shape)}, teacher {tuple(teacher.shape)}'
     if student.dim() < 2 or student.dim() != teacher.dim():
         raise ValueError(f'{loss}: expected two tensors (N, C, *) of as many dimensions, but got {shapes}')
+    check_layout(loss, student, teacher)
+    if only_maps and student.dim() != 4:
+        raise ValueError(f'{loss}: expected maps (N, C, H, W), but got {shapes}')
     if student.shape[0] != teacher.shape[0]:
         raise ValueError(f'{loss}: student and teacher have different batch sizes: {shapes}')
     if same_channels and student.shape[1] != teacher.shape[1]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from mmkd.registry import MODELS
 
 from .base import Levels
-from .functional import at_least_float32, autocast_off, check_positive
+from .functional import at_least_float32, autocast_off, check_layout, check_positive, check_weight
 
 
 def standardize_logits(logits: Tensor, temperature: float = 1.0, eps: float = 1e-7) -> Tensor:
@@ -30,12 +30,16 @@ def standardize_logits(logits: Tensor, temperature: float = 1.0, eps: float = 1e
     Returns:
         A tensor of the shape of ``logits``, float32 (or float64 if they are).
 
+    Raises:
+        ValueError: the temperature is not above 0, the the shape may mean something else.
+
     Example:
         >>> import torch
         >>> standardize_logits(torch.tensor([[1.0, 3.0]]), temperature=2.0)
         tensor([[-0.5000,  0.5000]])
     """
     check_positive('logit standardisation: temperature', temperature)
+    check_layout('logit standardisation', logits)
     with autocast_off(logits.device):
         logits = at_least_float32(logits)
         mean = logits.mean(1, keepdim=True)
@@ -61,11 +65,11 @@ class LogitStandardized(nn.Module):
 
     Raises:
         TypeError: ``loss`` is neither a config nor a module.
-        ValueError: ``temperature`` is not above 0, or the loss has one of its own too.
+        ValueError: ``temperature`` is not above 0, ``loss_weight`` is below 0, or the loss has one of its own too.
 
     Example:
         >>> import torch
-        >>> loss = LogitStandardized(loss=dict(type='PixelWiseLoss'), temperature=2.0)
+        >>> loss = LogitStandardized(loss=dict(type='PixelWiseLoss', activation='softmax'), temperature=2.0)
         >>> student = torch.randn(2, 5, 4, 4)
         >>> loss(student, 10 * student + 3).item() < 1e-6
         True
@@ -74,6 +78,7 @@ class LogitStandardized(nn.Module):
     def __init__(self, loss: Mapping | nn.Module, temperature: float = 1.0, loss_weight: float = 1.0):
         super().__init__()
         check_positive('LogitStandardized: temperature', temperature)
+        check_weight('LogitStandardized: loss_weight', loss_weight)
         if not isinstance(loss, (Mapping, nn.Module)):
             raise TypeError(f'LogitStandardized: loss: a config or a module was expected, got {loss!r}')
         self.loss = _build(loss) if isinstance(loss, Mapping) else loss
@@ -94,6 +99,10 @@ class LogitStandardized(nn.Module):
             preds_S: The student's logits.
             preds_T: The teacher's. They get no gradient.
             **more: What else the loss takes.
+
+        Raises:
+            ValueError: there are fewer than three classes: two standardised logits are always -1 and 1, which teaches
+                nothing.
         """
         with torch.no_grad():
             teacher = self._standardized(preds_T)
@@ -101,9 +110,14 @@ class LogitStandardized(nn.Module):
         return self.loss_weight * self.temperature**2 * loss
 
     def _standardized(self, preds: Levels) -> Levels:
-        if isinstance(preds, Tensor):
-            return standardize_logits(preds, self.temperature)
-        return [standardize_logits(level, self.temperature) for level in preds]
+        if not isinstance(preds, Tensor):
+            return [self._standardized(level) for level in preds]
+        if preds.dim() > 1 and preds.shape[1] < 3:
+            raise ValueError(
+                f'LogitStandardized: of fewer than 3 classes, {tuple(preds.shape)}, standardisation leaves the signs '
+                'alone, which teaches nothing; the loss inside it is to be used by itself'
+            )
+        return standardize_logits(preds, self.temperature)
 
     def extra_repr(self) -> str:
         """The options."""

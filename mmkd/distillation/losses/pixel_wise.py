@@ -13,7 +13,7 @@ from mmkd.registry import MODELS
 
 from .base import DistillationLoss, Levels
 from .boundary import boundary_map, predicted_classes
-from .data_samples import label_maps
+from .data_samples import label_maps, mask_ignored
 from .functional import (
     ALIGN,
     align_size,
@@ -27,6 +27,7 @@ from .functional import (
 MODES = ('kl', 'ce')
 ACTIVATIONS = ('softmax', 'sigmoid')
 BOUNDARIES = ('teacher', 'label')
+UNLABELLED = 255  # mmseg's label of pixels without one
 REDUCTIONS = ('mean', 'batch_sum', 'class_mean', 'batchmean', 'sum')
 
 
@@ -100,6 +101,11 @@ def pixel_wise_loss(
     check_batch(student, teacher, 'pixel-wise loss')
     student, teacher = align_size(student, teacher, align, align_corners, 'pixel-wise loss')
     number, num_classes = student.shape[:2]
+    if activation == 'softmax' and num_classes == 1:
+        raise ValueError(
+            f'pixel-wise loss: a softmax over one class is always 1 and teaches nothing: student '
+            f"{tuple(student.shape)}; activation='sigmoid' takes it as a binary decision"
+        )
     if legacy_unpermuted:
         if mask is not None:
             raise ValueError('pixel-wise loss: legacy_unpermuted mixes pixels, so it takes no mask')
@@ -160,16 +166,22 @@ class PixelWiseLoss(DistillationLoss):
     """Module of :func:`pixel_wise_loss`, which may give more weight to the pixels along borders between classes.
 
     There the teacher knows most that the labels do not say, and a student errs most (Liu et al. 2024, BPKD: Boundary
-    Privileged Knowledge Distillation, which treats this band on its own).
+    Privileged Knowledge Distillation, which treats this band on its own). Pixels without a label have no border.
 
     Args:
-        temperature, mode, activation, reduction, align, align_corners, legacy_unpermuted: See :func:`pixel_wise_loss`.
+        temperature, mode, reduction, align, align_corners, legacy_unpermuted: See :func:`pixel_wise_loss`.
+        activation: ``'softmax'``, ``'sigmoid'``, or ``'auto'``, which ``DenseDistill`` reads from the head of the
+            student before training. Without an algorithm around it the loss cannot know, and needs one of the others.
         boundary_weight: How often a pixel near a border counts, above 0; the others count once.
         boundary_width: How many pixels of the compared maps the band reaches to either side.
         boundary_of: Whose borders: those of the classes that the ``'teacher'`` predicts, or of the ``'label'`` in the
             data samples.
-        ignore_index: The value of pixels without a label. They have no border, and count once.
+        ignore_index: Pixels with this label in the ground truth do not count, nor do those of ``mask``; None: all
+            count. Needs data samples with class maps.
         loss_weight: Factor on the loss.
+
+    Raises:
+        ValueError: an option is unknown or out of range; in ``forward``, ``activation`` is still ``'auto'``.
 
     Example:
         >>> import torch
@@ -183,7 +195,7 @@ class PixelWiseLoss(DistillationLoss):
         self,
         temperature: float = 1.0,
         mode: str = 'kl',
-        activation: str = 'softmax',
+        activation: str = 'auto',
         reduction: str = 'mean',
         align: str = 'none',
         align_corners: bool = False,
@@ -191,10 +203,14 @@ class PixelWiseLoss(DistillationLoss):
         boundary_weight: float = 1.0,
         boundary_width: int = 1,
         boundary_of: str = 'teacher',
-        ignore_index: int = 255,
+        ignore_index: int | None = None,
         loss_weight: float = 1.0,
     ):
-        _check_options(temperature, mode, activation, reduction, align, legacy_unpermuted)
+        if activation == 'auto' and legacy_unpermuted:
+            activation = 'softmax'
+        check_choice('pixel-wise loss: activation', activation, ('auto', *ACTIVATIONS))
+        known = 'softmax' if activation == 'auto' else activation
+        _check_options(temperature, mode, known, reduction, align, legacy_unpermuted)
         check_positive('pixel-wise loss: boundary_weight', boundary_weight)
         check_positive('pixel-wise loss: boundary_width', boundary_width)
         check_choice('pixel-wise loss: boundary_of', boundary_of, BOUNDARIES)
@@ -209,14 +225,32 @@ class PixelWiseLoss(DistillationLoss):
             legacy_unpermuted=legacy_unpermuted,
         )
         self.boundary_weight = boundary_weight
-        self.boundary = dict(width=boundary_width, ignore_index=ignore_index)
+        self.boundary_width = boundary_width
         self.boundary_of = boundary_of
-        self.needs_data_samples = boundary_weight != 1 and boundary_of == 'label'
+        self.ignore_index = ignore_index
+        self.needs_data_samples = ignore_index is not None or (boundary_weight != 1 and boundary_of == 'label')
+
+    @property
+    def activation(self) -> str:
+        """``'softmax'``, ``'sigmoid'``, or ``'auto'`` until the algorithm has set one of them."""
+        return self.options['activation']
+
+    @activation.setter
+    def activation(self, value: str) -> None:
+        check_choice('pixel-wise loss: activation', value, ACTIVATIONS)
+        self.options['activation'] = value
 
     def forward(
         self, preds_S: Levels, preds_T: Levels, mask: Levels | None = None, data_samples: Sequence | None = None
     ) -> Tensor:
         """The weighted loss of logits (N, C, *), or its mean over two lists of levels (with a list of masks)."""
+        if self.activation == 'auto':
+            raise ValueError(
+                "PixelWiseLoss: activation='auto' is read from the student's head by DenseDistill before training; "
+                "elsewhere write activation='softmax' or activation='sigmoid', as the head was trained"
+            )
+        sized = preds_T if self.options['align'] == 'teacher' else preds_S
+        mask = mask_ignored(mask, sized, data_samples, self.ignore_index, 'pixel-wise loss')
         if self.boundary_weight == 1:
             return self.weigh(pixel_wise_loss, preds_S, preds_T, mask=mask)
         function = functools.partial(self._with_borders, data_samples=data_samples)
@@ -228,15 +262,17 @@ class PixelWiseLoss(DistillationLoss):
         sized = at_least_float32(student.detach()), at_least_float32(teacher.detach())
         sized = align_size(*sized, options['align'], options['align_corners'], 'pixel-wise loss')
         if self.boundary_of == 'teacher':
-            classes = predicted_classes(sized[1], options['activation'])
+            classes, unlabelled = predicted_classes(sized[1], options['activation']), -1
         else:
             classes = label_maps(data_samples or [], sized[0].shape[2:], "pixel-wise loss with boundary_of='label'")
-        near = boundary_map(classes.to(student.device), **self.boundary)
+            unlabelled = UNLABELLED if self.ignore_index is None else self.ignore_index
+        near = boundary_map(classes.to(student.device), self.boundary_width, unlabelled)
         weights = torch.where(near, self.boundary_weight, 1.0)
         return pixel_wise_loss(student, teacher, **options, mask=weights if mask is None else weights * mask)
 
     def extra_repr(self) -> str:
         """The options."""
+        options = f'{super().extra_repr()}, ignore_index={self.ignore_index!r}'
         if self.boundary_weight == 1:
-            return super().extra_repr()
-        return f'{super().extra_repr()}, boundary_weight={self.boundary_weight!r}, boundary_of={self.boundary_of!r}'
+            return options
+        return f'{options}, boundary_weight={self.boundary_weight!r}, boundary_of={self.boundary_of!r}'

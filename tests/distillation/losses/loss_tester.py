@@ -63,6 +63,7 @@ class LossTester:
     function = None  # staticmethod: the pure function
     module = None  # the module class
     shapes = ()  # pairs of the student's and the teacher's shape
+    needed = {}  # options that the module has to be given
     options = ({},)  # options of the function; each is compared with the naive formula on each pair of shapes
     bad_options = ()  # (options, pattern of the message)
     bad_shapes = ()  # (student's shape, teacher's shape, pattern of the message)
@@ -193,7 +194,7 @@ class LossTester:
 
     def test_module_is_the_weighted_function(self, options):
         student, teacher = self.one_pair()
-        loss = self.module(**options, loss_weight=2.5)(preds_S=student, preds_T=teacher)
+        loss = self.module(**{**self.needed, **options}, loss_weight=2.5)(preds_S=student, preds_T=teacher)
         torch.testing.assert_close(loss, 2.5 * self.function(student, teacher, **options))
 
     def test_module_is_found_in_the_registry(self):
@@ -203,20 +204,20 @@ class LossTester:
     def test_module_averages_over_levels(self):
         pairs = [draw(*self.shapes[0], seed=seed) for seed in range(3)]
         expected = sum(self.function(*pair) for pair in pairs) / 3 * 2.5
-        loss = self.module(loss_weight=2.5)([p[0] for p in pairs], tuple(p[1] for p in pairs))
+        loss = self.module(**self.needed, loss_weight=2.5)([p[0] for p in pairs], tuple(p[1] for p in pairs))
         torch.testing.assert_close(loss, expected)
 
     def test_module_refuses_unequal_numbers_of_levels(self):
         student, teacher = self.one_pair()
         with pytest.raises(ValueError, match='preds_S has 2 levels and preds_T has 1'):
-            self.module()([student, student], [teacher])
+            self.module(**self.needed)([student, student], [teacher])
         with pytest.raises(ValueError, match='preds_S has 0 levels'):
-            self.module()([], [])
+            self.module(**self.needed)([], [])
         with pytest.raises(TypeError, match='preds_S is a Tensor and preds_T a list'):
-            self.module()(student, [teacher])
+            self.module(**self.needed)(student, [teacher])
 
     def test_module_survives_pickle_and_deepcopy(self):
-        loss = self.module(**self.options[-1], loss_weight=2.5)
+        loss = self.module(**{**self.needed, **self.options[-1]}, loss_weight=2.5)
         student, teacher = self.one_pair()
         expected = loss(student.requires_grad_(), teacher)
         for other in (pickle.loads(pickle.dumps(loss)), copy.deepcopy(loss)):

@@ -88,15 +88,15 @@ def test_loss_equals_the_naive_weighted_mean(options):
 def test_borders_of_the_teacher_are_those_at_the_compared_size(align):
     student, teacher = draw((2, 4, 8, 6), (2, 4, 5, 7))
     sized = [F.interpolate(x, (8, 6) if align == 'student' else (5, 7), mode='bilinear') for x in (student, teacher)]
-    loss = PixelWiseLoss(boundary_weight=3.0, align=align)(student, teacher)
-    torch.testing.assert_close(loss, PixelWiseLoss(boundary_weight=3.0)(*sized))
+    loss = PixelWiseLoss(activation='softmax', boundary_weight=3.0, align=align)(student, teacher)
+    torch.testing.assert_close(loss, PixelWiseLoss(activation='softmax', boundary_weight=3.0)(*sized))
 
 
 def test_borders_of_the_label_are_read_from_the_data_samples():
     student, teacher = draw((2, 4, 9, 11), (2, 4, 9, 11))
     labels = blocks()
     samples = [BaseDataElement(gt_sem_seg=PixelData(data=label[None])) for label in labels]
-    loss = PixelWiseLoss(boundary_weight=3.0, boundary_of='label')
+    loss = PixelWiseLoss(activation='softmax', boundary_weight=3.0, boundary_of='label')
     weights = 1 + 2 * naive_map(labels, 1).float()
     expected = pixel_wise_loss(student, teacher, mask=weights)
     torch.testing.assert_close(loss(student, teacher, data_samples=samples), expected)
@@ -116,7 +116,7 @@ def test_data_samples_are_asked_for_only_where_they_are_read():
 
 def test_half_precision_has_the_same_borders():
     student, teacher = (x.bfloat16() for x in draw((2, 4, 5, 6), (2, 4, 8, 9)))
-    loss = PixelWiseLoss(boundary_weight=3.0, align='student')
+    loss = PixelWiseLoss(activation='softmax', boundary_weight=3.0, align='student')
     with torch.autocast('cpu', dtype=torch.bfloat16):
         value = loss(student, teacher)
     assert torch.equal(value, loss(student.float(), teacher.float()))
@@ -124,7 +124,7 @@ def test_half_precision_has_the_same_borders():
 
 def test_it_goes_with_logit_standardisation():
     student, teacher = draw((2, 4, 5, 6), (2, 4, 5, 6))
-    inner = dict(type='PixelWiseLoss', boundary_weight=3.0)
+    inner = dict(type='PixelWiseLoss', activation='softmax', boundary_weight=3.0)
     assert LogitStandardized(loss=inner)(student, teacher) > 0
     label = LogitStandardized(loss=dict(inner, boundary_of='label'))
     assert label.needs_data_samples
@@ -149,9 +149,9 @@ def test_bad_shapes_are_refused():
     with pytest.raises(ValueError, match='width: expected a whole number of at least 1, but got 0'):
         boundary_map(torch.zeros(1, 3, 4), width=0)
     with pytest.raises(ValueError, match=r'logits \(N, C, H, W\), but got \(6, 4\)'):
-        PixelWiseLoss(boundary_weight=2.0)(*draw((6, 4), (6, 4)))
+        PixelWiseLoss(activation='softmax', boundary_weight=2.0)(*draw((6, 4), (6, 4)))
     with pytest.raises(ValueError, match='different batch sizes'):
-        PixelWiseLoss(boundary_weight=2.0)(*draw((2, 4, 3, 3), (1, 4, 3, 3)))
+        PixelWiseLoss(activation='softmax', boundary_weight=2.0)(*draw((2, 4, 3, 3), (1, 4, 3, 3)))
 
 
 def test_repr_names_the_option():

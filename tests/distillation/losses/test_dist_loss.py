@@ -2,8 +2,9 @@
 
 import pytest
 import torch
+from class_maps import class_maps
 from loss_tester import LossTester, assert_same, draw, grid, mmrazor_losses, value_and_gradient
-from mmengine.structures import BaseDataElement, PixelData
+from mmengine.structures import BaseDataElement
 
 from mmkd.distillation.losses import DISTLoss, dist_loss
 
@@ -96,7 +97,7 @@ class TestDISTLoss(LossTester):
         student, teacher = draw((1, 4, 2, 3), (1, 4, 2, 3))
         weights = torch.tensor([[[1.0, 2, 0], [1, 1, 1]]])
         columns = [0, 1, 1, 3, 4, 5]
-        expected = dist_loss(*(x.flatten(2)[:, :, columns] for x in (student, teacher)))
+        expected = dist_loss(*(x.flatten(2)[:, :, columns, None] for x in (student, teacher)))
         torch.testing.assert_close(dist_loss(student, teacher, mask=weights), expected, rtol=1e-5, atol=1e-6)
 
     def test_mask_of_another_size_is_refused(self):
@@ -107,9 +108,7 @@ class TestDISTLoss(LossTester):
     def test_pixels_to_ignore_are_found_in_the_data_samples(self, align):
         student, teacher = draw((2, 4, 3, 5), (2, 4, 6, 10))
         size = (3, 5) if align == 'student' else (6, 10)
-        labels = torch.randint(0, 4, (2, 12, 20), generator=torch.Generator().manual_seed(0))
-        labels[:, :4, 8:] = 255
-        samples = [BaseDataElement(gt_sem_seg=PixelData(data=label[None])) for label in labels]
+        labels, samples = class_maps((12, 20))
         loss = DISTLoss(ignore_index=255, align=align)
         assert loss.needs_data_samples and not DISTLoss().needs_data_samples
         step = 12 // size[0]
@@ -119,3 +118,6 @@ class TestDISTLoss(LossTester):
         torch.testing.assert_close(levels, expected)
         with pytest.raises(ValueError, match='DIST loss with ignore_index: .* no gt_sem_seg'):
             loss(student, teacher, data_samples=[BaseDataElement()])
+        mask = torch.rand(2, *size) > 0.3  # leaves out further pixels
+        expected = dist_loss(student, teacher, mask=mask & (labels[:, ::step, ::step] != 255), align=align)
+        torch.testing.assert_close(loss(student, teacher, mask=mask, data_samples=samples), expected)

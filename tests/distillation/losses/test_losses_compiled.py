@@ -19,14 +19,14 @@ from mmkd.distillation.losses import (
 )
 
 CASES = dict(
-    pixel=PixelWiseLoss(temperature=2.0),
+    pixel=PixelWiseLoss(temperature=2.0, activation='softmax'),
     pair=PairWiseLoss(),
     pair_avg=PairWiseLoss(pool='avg', node_size=2, method='gram'),  # with windows cut at the border
     mse_channel=FeatureMSELoss(normalize='channel'),
     channel=ChannelWiseDivergence(temperature=4.0),
     attention=AttentionTransferLoss(normalize='column'),
     overhaul=OverhaulLoss(),
-    boundary=PixelWiseLoss(boundary_weight=3.0),
+    boundary=PixelWiseLoss(activation='softmax', boundary_weight=3.0),
     dist=DISTLoss(),
     localization=LocalizationDistillationLoss(),
 )

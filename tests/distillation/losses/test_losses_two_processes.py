@@ -20,7 +20,7 @@ from mmkd.distillation.losses import (
 )
 
 LOSSES = dict(
-    pixel=PixelWiseLoss(temperature=2.0),
+    pixel=PixelWiseLoss(temperature=2.0, activation='softmax'),
     pixel_sigmoid=PixelWiseLoss(activation='sigmoid'),
     pair=PairWiseLoss(),
     pair_full=PairWiseLoss(pool=None, method='gram'),
@@ -28,7 +28,7 @@ LOSSES = dict(
     mse=FeatureMSELoss(normalize='pixel'),
     channel=ChannelWiseDivergence(temperature=4.0),
     mgd=MGDLoss(),
-    standardized=LogitStandardized(PixelWiseLoss(), temperature=2.0),
+    standardized=LogitStandardized(PixelWiseLoss(activation='softmax'), temperature=2.0),
     localization=LocalizationDistillationLoss(),
 )
 

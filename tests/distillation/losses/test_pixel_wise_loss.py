@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from class_maps import class_maps
 from loss_tester import LossTester, assert_same, draw, golden_tensors, grid, mmrazor_losses, value_and_gradient
 
 from mmkd.distillation.losses import PixelWiseLoss, pixel_wise_loss
@@ -10,7 +11,8 @@ from mmkd.distillation.losses import PixelWiseLoss, pixel_wise_loss
 class TestPixelWiseLoss(LossTester):
     function = staticmethod(pixel_wise_loss)
     module = PixelWiseLoss
-    shapes = [((2, 5, 3, 4),) * 2, ((1, 2, 1, 1),) * 2, ((3, 1, 2, 5),) * 2, ((2, 7, 1, 6),) * 2]
+    needed = dict(activation='softmax')
+    shapes = [((2, 5, 3, 4),) * 2, ((1, 2, 1, 1),) * 2, ((3, 2, 2, 5),) * 2, ((2, 7, 1, 6),) * 2]
     options = [
         *grid(mode=('kl', 'ce'), activation=('softmax', 'sigmoid'), temperature=(1, 4.0)),
         *grid(reduction=('mean', 'batch_sum', 'class_mean', 'batchmean', 'sum'), temperature=(2.0,)),
@@ -23,7 +25,9 @@ class TestPixelWiseLoss(LossTester):
         (dict(reduction='avg'), "reduction: .* 'avg'"),
         (dict(align='both'), "align: .* 'both'"),
         (dict(temperature=0), 'temperature: expected a number above 0, but got 0'),
-        (dict(temperature=float('nan')), 'temperature'),
+        (dict(temperature=float('nan')), 'temperature: expected a finite number above 0, but got nan'),
+        (dict(temperature=float('inf')), 'temperature: expected a finite number above 0, but got inf'),
+        (dict(temperature='warm'), "temperature: expected a number above 0, but got 'warm'"),
         (dict(legacy_unpermuted=True, activation='sigmoid'), "legacy_unpermuted needs activation='softmax'"),
     ]
     bad_shapes = [
@@ -32,6 +36,7 @@ class TestPixelWiseLoss(LossTester):
         ((2, 5, 4, 4), (2, 5, 8, 8), "spatial sizes.*align='student'"),
         ((2, 5, 4, 4), (2, 5, 4), r'\(N, C, \*\)'),
         ((4,), (4,), r'\(N, C, \*\)'),
+        ((2, 1, 4, 4), (2, 1, 4, 4), "one class is always 1 and teaches nothing.*activation='sigmoid'"),
     ]
 
     @staticmethod
@@ -110,7 +115,8 @@ class TestPixelWiseLoss(LossTester):
     def test_one_number_per_image_and_maps_of_other_dimensions(self):
         student, teacher = draw((4, 3, 2, 6), (4, 3, 2, 6))
         expected = pixel_wise_loss(student, teacher)
-        torch.testing.assert_close(pixel_wise_loss(student.flatten(2), teacher.flatten(2)), expected)
+        flat = [x.flatten(2)[..., None, None] for x in (student, teacher)]
+        torch.testing.assert_close(pixel_wise_loss(*flat), expected)
         rows = [x.permute(0, 2, 3, 1).reshape(-1, 3) for x in (student, teacher)]
         torch.testing.assert_close(pixel_wise_loss(*rows), expected)
 
@@ -149,7 +155,7 @@ class TestPixelWiseLoss(LossTester):
         pairs = [draw((2, 4, size, size), (2, 4, size, size)) for size in (4, 2)]
         masks = [torch.rand(2, size, size) > 0.5 for size in (4, 2)]
         expected = sum(pixel_wise_loss(*pair, mask=mask) for pair, mask in zip(pairs, masks, strict=True)) / 2
-        loss = PixelWiseLoss()(*map(list, zip(*pairs, strict=True)), mask=masks)
+        loss = PixelWiseLoss(activation='softmax')(*map(list, zip(*pairs, strict=True)), mask=masks)
         torch.testing.assert_close(loss, expected)
 
     # sizes
@@ -171,3 +177,56 @@ class TestPixelWiseLoss(LossTester):
         torch.testing.assert_close(
             pixel_wise_loss(student, teacher, temperature=2.0, reduction='batchmean'), theirs, rtol=1e-5, atol=0
         )
+
+    # one class
+
+    def test_one_class_is_learned_with_a_sigmoid(self):
+        student, teacher = draw((2, 1, 4, 4), (2, 1, 4, 4))
+        for options in ({}, dict(mode='ce'), dict(legacy_unpermuted=True)):
+            with pytest.raises(ValueError, match='one class is always 1 and teaches nothing'):
+                pixel_wise_loss(student, teacher, **options)
+        loss, gradient = value_and_gradient(pixel_wise_loss, student, teacher, activation='sigmoid')
+        assert loss > 0 and gradient.any()
+
+    # activation
+
+    def test_auto_is_the_default_and_no_guess(self):
+        loss = PixelWiseLoss()
+        assert loss.activation == 'auto'
+        with pytest.raises(ValueError, match="activation='auto' is read from the student's head .* write activation="):
+            loss(*self.one_pair())
+        loss.activation = 'sigmoid'  # as the algorithm does
+        student, teacher = self.one_pair()
+        assert torch.equal(loss(student, teacher), pixel_wise_loss(student, teacher, activation='sigmoid'))
+        with pytest.raises(ValueError, match="activation: .* 'tanh'"):
+            loss.activation = 'tanh'
+        assert PixelWiseLoss(legacy_unpermuted=True).activation == 'softmax'  # it knows no other
+
+    # ignored pixels
+
+    @pytest.mark.parametrize('align', ['student', 'teacher'])
+    def test_pixels_to_ignore_are_found_in_the_data_samples(self, align):
+        student, teacher = draw((2, 4, 3, 5), (2, 4, 6, 10))
+        labels, samples = class_maps((12, 20))
+        loss = PixelWiseLoss(activation='softmax', ignore_index=255, align=align)
+        assert loss.needs_data_samples and not PixelWiseLoss().needs_data_samples
+        step = 4 if align == 'student' else 2
+        counts = labels[:, ::step, ::step] != 255
+        expected = pixel_wise_loss(student, teacher, mask=counts, align=align)
+        assert not torch.equal(expected, pixel_wise_loss(student, teacher, align=align))
+        torch.testing.assert_close(loss(student, teacher, data_samples=samples), expected)
+        torch.testing.assert_close(loss([student] * 2, [teacher] * 2, data_samples=samples), expected)
+        mask = torch.rand(counts.shape) > 0.3
+        expected = pixel_wise_loss(student, teacher, mask=counts & mask, align=align)
+        torch.testing.assert_close(loss(student, teacher, mask=mask, data_samples=samples), expected)
+        with pytest.raises(ValueError, match='pixel-wise loss with ignore_index: .* no gt_sem_seg'):
+            loss(student, teacher, data_samples=[])
+
+    @pytest.mark.parametrize('boundary_of', ['teacher', 'label'])
+    def test_pixels_to_ignore_do_not_count_with_weighted_borders_either(self, boundary_of):
+        student, teacher = draw((2, 4, 6, 10), (2, 4, 6, 10))
+        labels, samples = class_maps((6, 10))
+        loss = PixelWiseLoss(activation='softmax', ignore_index=255, boundary_weight=3.0, boundary_of=boundary_of)
+        _, gradient = value_and_gradient(loss, student, teacher, data_samples=samples)
+        ignored = (labels == 255)[:, None].expand_as(gradient)
+        assert not gradient[ignored].any() and gradient[~ignored].all()
