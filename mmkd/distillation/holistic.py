@@ -21,7 +21,15 @@ from mmkd.registry import MODELS
 from .isolation import evaluating
 from .losses import adversarial_critic_loss, adversarial_student_loss, gradient_penalty
 from .losses.base import Levels
-from .losses.functional import ALIGN, align_size, at_least_float32, autocast_off, check_batch, check_choice
+from .losses.functional import (
+    ALIGN,
+    align_size,
+    at_least_float32,
+    autocast_off,
+    check_batch,
+    check_choice,
+    check_weight,
+)
 
 __all__ = ['MODES', 'CriticBatch', 'HolisticLoss', 'average_over_ranks', 'copy_to_ranks', 'critic_losses', 'per_sample']
 
@@ -58,7 +66,7 @@ class HolisticLoss(nn.Module):
         align_corners: As in ``F.interpolate``.
 
     Raises:
-        ValueError: ``align`` is unknown.
+        ValueError: ``align`` is unknown, or ``loss_weight`` no finite number of at least 0.
     """
 
     takes_levels = True
@@ -66,6 +74,7 @@ class HolisticLoss(nn.Module):
     def __init__(self, loss_weight: float = 0.1, align: str = 'none', align_corners: bool = False):
         super().__init__()
         check_choice('holistic.align', align, ALIGN)
+        check_weight('holistic.loss_weight', loss_weight)
         self.loss_weight = loss_weight
         self.align = align
         self.align_corners = align_corners

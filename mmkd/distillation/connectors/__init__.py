@@ -2,5 +2,6 @@
 
 from .conv import ConvConnector, build_connector
 from .masked_generation import MaskedGenerationConnector
+from .token_map import TokenMapConnector
 
-__all__ = ['ConvConnector', 'MaskedGenerationConnector', 'build_connector']
+__all__ = ['ConvConnector', 'MaskedGenerationConnector', 'TokenMapConnector', 'build_connector']

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from mmkd.registry import MODELS
 
+from ..losses.functional import check_map
+
 SHORT_FORMS = {'conv1x1': 1, 'conv3x3': 3}
 # how a connector may call its two sizes: mmkd's way, mmrazor's ways
 CHANNEL_NAMES = (('in_channels', 'in_channel', 'student_channels'), ('out_channels', 'out_channel', 'teacher_channels'))
@@ -29,7 +31,7 @@ class ConvConnector(BaseModule):
         init_cfg: How to initialise the weights. Default: so that the variance of the feature is kept, bias zero.
 
     Raises:
-        ValueError: the kernel is even, so that the map would change its size.
+        ValueError: the kernel is no odd number, so that the map would change its size.
 
     Example:
         >>> import torch
@@ -48,14 +50,19 @@ class ConvConnector(BaseModule):
         if init_cfg is None:
             init_cfg = dict(type='Kaiming', layer='Conv2d', a=1, mode='fan_in', nonlinearity='leaky_relu')
         super().__init__(init_cfg)
-        if kernel_size % 2 == 0:
-            raise ValueError(f'ConvConnector: kernel_size: expected an odd number, but got {kernel_size}')
+        if not isinstance(kernel_size, int) or kernel_size < 1 or kernel_size % 2 == 0:
+            raise ValueError(f'ConvConnector: kernel_size: expected an odd number, but got {kernel_size!r}')
         padding = kernel_size // 2
         self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, padding=padding, bias=norm_cfg is None)
         self.norm = nn.Identity() if norm_cfg is None else build_norm_layer(norm_cfg, out_channels)[1]
 
     def forward(self, feature: Tensor) -> Tensor:
-        """Maps (N, in_channels, H, W) to (N, out_channels, H, W)."""
+        """Maps (N, in_channels, H, W) to (N, out_channels, H, W).
+
+        Raises:
+            ValueError: the feature is no map.
+        """
+        check_map('ConvConnector', feature)
         return self.norm(self.conv(feature))
 
 

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from mmkd.registry import MODELS
 
+from ..losses.functional import check_map
+
 MASKED = ('position', 'channel')
 
 
@@ -55,8 +57,8 @@ class MaskedGenerationConnector(BaseModule):
         init_cfg: dict | None = None,
     ):
         super().__init__(init_cfg)
-        if not 0 <= mask_ratio < 1:
-            raise ValueError(f'MaskedGenerationConnector: mask_ratio: expected 0 <= ratio < 1, but got {mask_ratio}')
+        if not isinstance(mask_ratio, (int, float)) or not 0 <= mask_ratio < 1:
+            raise ValueError(f'MaskedGenerationConnector: mask_ratio: expected 0 <= ratio < 1, but got {mask_ratio!r}')
         if mask_on not in MASKED:
             raise ValueError(f'MaskedGenerationConnector: mask_on: expected one of {MASKED}, but got {mask_on!r}')
         self.mask_ratio = mask_ratio
@@ -71,7 +73,12 @@ class MaskedGenerationConnector(BaseModule):
         )
 
     def forward(self, feature: Tensor) -> Tensor:
-        """Maps (N, in_channels, H, W) to (N, out_channels, H, W)."""
+        """Maps (N, in_channels, H, W) to (N, out_channels, H, W).
+
+        Raises:
+            ValueError: the feature is no map.
+        """
+        check_map('MaskedGenerationConnector', feature)
         if self.align is not None:
             feature = self.align(feature)
         generated = self.generation(feature * self._mask(feature))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from mmkd.registry import MODELS
 
 from ..losses import DistillationLoss, pixel_wise_loss
-from ..losses.functional import check_choice, check_positive
+from ..losses.functional import check_choice, check_positive, check_weight
 
 __all__ = ['MaskBranchLoss']
 
@@ -45,7 +45,7 @@ class MaskBranchLoss(DistillationLoss):
             predict. ``'teacher'``: its own, so that v is how good the *teacher's* mask is, usually better.
 
     Raises:
-        ValueError: An option is unknown.
+        ValueError: An option is unknown or out of range.
     """
 
     takes_levels = needs_data_samples = needs_networks = True
@@ -58,6 +58,7 @@ class MaskBranchLoss(DistillationLoss):
         judged: str = 'student',
     ):
         check_positive('mask branch loss: temperature', temperature)
+        check_weight('mask branch loss: mask_iou_weight', mask_iou_weight)
         check_choice('mask branch loss: judged', judged, JUDGED)
         super().__init__(loss_weight, temperature=temperature, mask_iou_weight=mask_iou_weight, judged=judged)
 

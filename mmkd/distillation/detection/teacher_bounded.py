@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from mmkd.registry import MODELS
 
 from ..losses import DistillationLoss, teacher_bounded_loss
-from ..losses.functional import check_choice
+from ..losses.functional import check_choice, check_number
 
 __all__ = ['TeacherBoundedLoss']
 
@@ -43,13 +43,14 @@ class TeacherBoundedLoss(DistillationLoss):
         loss_weight: :math:`\nu`, 0.5 in both sources.
 
     Raises:
-        ValueError: ``compare`` is unknown.
+        ValueError: ``compare`` is unknown, or ``margin`` no finite number.
     """
 
     takes_levels = needs_data_samples = needs_networks = True
 
     def __init__(self, compare: str = 'location', margin: float = 0.0, loss_weight: float = 0.5):
         check_choice('teacher-bounded loss: compare', compare, COMPARE)
+        check_number('teacher-bounded loss: margin', margin)
         super().__init__(loss_weight, compare=compare, margin=margin)
 
     def forward(

@@ -61,9 +61,7 @@ def attention_transfer_loss(
         1.0
     """
     _check_options(normalize, reduction, align)
-    check_batch(student, teacher, 'attention transfer', same_channels=False)
-    if student.dim() != 4:
-        raise ValueError(f'attention transfer: expected maps (N, C, H, W), but got {tuple(student.shape)}')
+    check_batch(student, teacher, 'attention transfer', same_channels=False, only_maps=True)
     student, teacher = align_size(student, teacher, align, align_corners, 'attention transfer')
     student, teacher = _unit_activity(student, normalize), _unit_activity(teacher, normalize)
     loss = F.mse_loss(student, teacher)

@@ -19,6 +19,7 @@ from .functional import (
     check_batch,
     check_choice,
     check_positive,
+    check_weight,
     distillation_loss,
 )
 
@@ -210,8 +211,8 @@ def fgd_global_loss(
 
 
 def _check_maps(student: Tensor, teacher: Tensor) -> None:
-    check_batch(student, teacher, 'FGD loss')
-    if student.dim() != 4 or student.shape != teacher.shape:
+    check_batch(student, teacher, 'FGD loss', only_maps=True)
+    if student.shape != teacher.shape:
         raise ValueError(
             f'FGD loss: expected two maps (N, C, H, W) of one size, but got student {tuple(student.shape)}, '
             f'teacher {tuple(teacher.shape)}; align resizes one of them'
@@ -266,6 +267,9 @@ class FGDLoss(DistillationLoss):
     ):
         check_positive('FGD loss: temperature', temperature)
         check_positive('FGD loss: levels', levels)
+        for name, weight in (('fg', fg_weight), ('bg', bg_weight), ('attention', attention_weight)):
+            check_weight(f'FGD loss: {name}_weight', weight)
+        check_weight('FGD loss: global_weight', global_weight)
         check_choice('FGD loss: reduction', reduction, REDUCTIONS)
         check_choice('FGD loss: align', align, ALIGN)
         if global_weight and channels is None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from mmkd.registry import MODELS
 
 from .base import DistillationLoss
-from .functional import at_least_float32, autocast_off, check_choice
+from .functional import at_least_float32, autocast_off, check_batch, check_choice
 
 REDUCTIONS = ('mean', 'sum')
 
@@ -86,7 +86,7 @@ def fsp_loss(student: Sequence[Tensor], teacher: Sequence[Tensor], reduction: st
 
 def _check_features(student: Sequence[Tensor], teacher: Sequence[Tensor]) -> None:
     for name, features in (('student', student), ('teacher', teacher)):
-        if isinstance(features, Tensor) or not all(isinstance(x, Tensor) and x.dim() == 4 for x in features):
+        if isinstance(features, Tensor) or not all(isinstance(x, Tensor) for x in features):
             raise TypeError(f'FSP loss: {name}: a list of features (N, C, H, W) was expected')
     if len(student) != len(teacher) or len(student) < 2:
         raise ValueError(
@@ -94,11 +94,7 @@ def _check_features(student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Non
             f'student and {len(teacher)} of the teacher'
         )
     for s, t in zip(student, teacher, strict=True):
-        if s.shape[:2] != t.shape[:2]:
-            raise ValueError(
-                f'FSP loss: batch size and channels differ: student {tuple(s.shape)}, teacher {tuple(t.shape)}; '
-                'different channels need a connector such as connector="conv1x1"'
-            )
+        check_batch(s, t, 'FSP loss', only_maps=True)
 
 
 @MODELS.register_module()

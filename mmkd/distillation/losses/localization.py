@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -30,7 +32,8 @@ def localization_distillation_loss(
 
     .. math:: L = \frac{T^2}{4 \sum_i w_i} \sum_i w_i \sum_{e=1}^{4} \sum_b p_{ieb} (\log p_{ieb} - \log q_{ieb})
 
-    (Zheng et al. 2022, Localization Distillation for Dense Object Detection, equation 3). mmdet's
+    (Zheng et al. 2022, Localization Distillation for Dense Object Detection, equation 3); i runs over the locations of
+    a level here, and of all levels in :class:`LocalizationDistillationLoss`. mmdet's
     ``KnowledgeDistillationKLDivLoss`` takes the mean over the bins in place of the sum: weight w there is
     w / (reg_max + 1) here. Its ``LDHead``, T = 10 and w = 0.25, adds up the locations of objects, weighed by the
     student's scores, so that its loss grows with their number.
@@ -60,26 +63,37 @@ def localization_distillation_loss(
         >>> round(localization_distillation_loss(student, teacher, temperature=1.0).item(), 4)
         0.1308
     """
+    return _ratio([_sums(student, teacher, weight, temperature, align, align_corners)])
+
+
+@distillation_loss
+def _sums(student, teacher, weight, temperature, align, align_corners) -> tuple[Tensor, Tensor]:
+    """The sum over the locations of one level, each with its weight, and the sum of the weights."""
     _check_options(temperature, align)
-    check_batch(student, teacher, 'localisation distillation')
+    check_batch(student, teacher, 'localisation distillation', only_maps=True)
     student, teacher = align_size(student, teacher, align, align_corners, 'localisation distillation')
     number, channels, *size = student.shape
-    if student.dim() != 4 or channels % EDGES or channels == EDGES:
+    if channels % EDGES or channels == EDGES:
         raise ValueError(
             f'localisation distillation: expected logits (N, 4 * (reg_max + 1), H, W), but got {tuple(student.shape)}'
         )
     log_q, log_p = (F.log_softmax(x.reshape(number, EDGES, -1, *size) / temperature, dim=2) for x in (student, teacher))
     per_location = F.kl_div(log_q, log_p, log_target=True, reduction='none').sum(2).mean(1) * temperature**2
     if weight is None:
-        return per_location.mean()
+        weight = torch.ones_like(per_location)
     if weight.shape != per_location.shape:
         raise ValueError(
             f'localisation distillation: weight is {tuple(weight.shape)}, expected (N, H, W) = '
             f'{tuple(per_location.shape)}, the size of the compared maps'
         )
     weight = weight.detach().to(per_location.dtype)
-    total = weight.sum()
-    return (per_location * weight).sum() / torch.where(total > 0, total, 1.0)
+    return (per_location * weight).sum(), weight.sum()
+
+
+def _ratio(sums: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+    """The mean over the locations of all levels, 0 if their weights add up to 0."""
+    total, weight = (torch.stack(parts).sum() for parts in zip(*sums, strict=True))
+    return total / torch.where(weight > 0, weight, 1.0)
 
 
 def _check_options(temperature, align):
@@ -98,7 +112,8 @@ class LocalizationDistillationLoss(DistillationLoss):
             inputs=dict(scores_T=dict(side='teacher', source='bbox_head', data_idx=0)),
             loss=dict(type='LocalizationDistillationLoss'))
 
-    Without ``scores_T`` all locations count alike, the background most of all.
+    Without ``scores_T`` all locations count alike, the background most of all. The mean is over the locations of all
+    levels together: a level without objects takes nothing from the others, and one location counts as much on each.
 
     Args:
         temperature, align, align_corners: See :func:`localization_distillation_loss`.
@@ -112,6 +127,8 @@ class LocalizationDistillationLoss(DistillationLoss):
         >>> loss(edges, edges, scores_T=torch.randn(2, 80, 4, 4)).item() < 1e-6
         True
     """
+
+    takes_levels = True
 
     def __init__(
         self,
@@ -127,7 +144,7 @@ class LocalizationDistillationLoss(DistillationLoss):
         self.score_power = score_power
 
     def forward(self, preds_S: Levels, preds_T: Levels, scores_T: Levels | None = None) -> Tensor:
-        """The weighted loss of edge logits, or its mean over two lists of levels.
+        """The weighted loss of edge logits, or of two lists of levels, the mean over all their locations.
 
         Args:
             preds_S: The student's (N, 4 * (reg_max + 1), H, W).
@@ -135,7 +152,11 @@ class LocalizationDistillationLoss(DistillationLoss):
             scores_T: The teacher's class logits (N, K, H, W), of sigmoids: the largest of a location is its weight.
         """
         sized = preds_S if self.options['align'] == 'student' else preds_T
-        return self.weigh(localization_distillation_loss, preds_S, preds_T, weight=self._weight(scores_T, like=sized))
+        weight = self._weight(scores_T, like=sized)
+        pairs = self.pairs(preds_S, preds_T)
+        weights = weight if isinstance(weight, list) else [weight] * len(pairs)
+        sums = [_sums(*pair, w, **self.options) for pair, w in zip(pairs, weights, strict=True)]
+        return self.loss_weight * _ratio(sums)
 
     def _weight(self, scores: Levels | None, like: Levels) -> Levels | None:
         if scores is None or isinstance(scores, Tensor) != isinstance(like, Tensor):

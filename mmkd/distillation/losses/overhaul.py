@@ -95,8 +95,8 @@ def overhaul_loss(
 
     Example:
         >>> import torch
-        >>> student = torch.tensor([1.0, -2.0, 1.0]).view(1, 1, 3)
-        >>> teacher = torch.tensor([3.0, -1.0, -4.0]).view(1, 1, 3)
+        >>> student = torch.tensor([1.0, -2.0, 1.0]).view(1, 1, 1, 3)
+        >>> teacher = torch.tensor([3.0, -1.0, -4.0]).view(1, 1, 1, 3)
         >>> # targets 3, -0.5, -0.5; the second is left alone: (1 - 3)^2 + (1 + 0.5)^2
         >>> overhaul_loss(student, teacher, torch.tensor([-0.5]), reduction='sum').item()
         6.25

@@ -89,9 +89,7 @@ def pair_wise_loss(
         0.5
     """
     _check_options(pool, scale, node_size, nodes, connection_radius, eps, reduction, method)
-    check_batch(student, teacher, 'pair-wise loss', same_channels=False)
-    if student.dim() != 4:
-        raise ValueError(f'pair-wise loss: expected maps (N, C, H, W), but got student {tuple(student.shape)}')
+    check_batch(student, teacher, 'pair-wise loss', same_channels=False, only_maps=True)
     sizes = f'student {tuple(student.shape)}, teacher {tuple(teacher.shape)}'
     student = _pool_nodes(student, pool, scale, node_size, nodes)
     teacher = _pool_nodes(teacher, pool, scale, node_size, nodes)

@@ -21,7 +21,7 @@ class TestLocalizationDistillationLoss(LossTester):
     bad_shapes = [
         ((2, 10, 4, 4), (2, 10, 4, 4), r'expected logits \(N, 4 \* \(reg_max \+ 1\), H, W\)'),
         ((2, 4, 4, 4), (2, 4, 4, 4), r'expected logits \(N, 4 \* \(reg_max \+ 1\), H, W\)'),
-        ((2, 12, 4), (2, 12, 4), r'expected logits \(N, 4 \* \(reg_max \+ 1\), H, W\)'),
+        ((2, 12, 4), (2, 12, 4), r'tokens \(N, L, C\)'),
         ((2, 12, 4, 4), (2, 16, 4, 4), r'channels.*teacher \(2, 16, 4, 4\)'),
         ((2, 12, 4, 4), (2, 12, 8, 8), "spatial sizes.*align='student'"),
     ]
@@ -108,3 +108,66 @@ class TestLocalizationDistillationLoss(LossTester):
             loss(student, teacher, scores_T=[torch.zeros(2, 5, 3, 4)])
         with pytest.raises(ValueError, match='score_power'):
             LocalizationDistillationLoss(score_power=0)
+
+    # levels
+
+    @pytest.mark.parametrize('weighted', [True, False])
+    def test_all_levels_have_one_denominator(self, weighted):
+        """As the paper has it, against a loop over the locations of all levels."""
+        shapes = [(2, 12, 4, 4), (2, 12, 2, 2), (2, 12, 1, 1)]
+        students, teachers = (draw(*shapes, seed=seed, dtype=torch.float64) for seed in (0, 1))
+        scores = draw(*((n, 5, h, w) for n, _, h, w in shapes), seed=2, dtype=torch.float64)
+        weights = [3 * s.sigmoid().amax(1) ** 0.5 if weighted else s.new_ones(s[:, 0].shape) for s in scores]
+        if weighted:
+            scores[1] -= 1000  # a level without objects
+            weights[1] *= 0
+
+        def naive(*levels):
+            total = weight = 0
+            for s, t, w in zip(levels, teachers, weights, strict=True):
+                for n in range(len(s)):
+                    for y in range(s.shape[2]):
+                        for x in range(s.shape[3]):
+                            place = s[n : n + 1, :, y : y + 1, x : x + 1], t[n : n + 1, :, y : y + 1, x : x + 1]
+                            total = total + w[n, y, x] * self.naive(*place)
+                            weight = weight + w[n, y, x]
+            return 0.25 * total / weight
+
+        module = LocalizationDistillationLoss(score_power=0.5, loss_weight=0.25)
+        more = dict(scores_T=scores) if weighted else {}
+        students = [s.requires_grad_() for s in students]
+        expected = naive(*students)
+        for loss in (module(students, teachers, **more), module(tuple(students), teachers, **more)):
+            assert_same(loss, expected, 1e-6)  # the scores are float32
+            for a, e in zip(
+                torch.autograd.grad(loss, students),
+                torch.autograd.grad(expected, students, retain_graph=True),
+                strict=True,
+            ):
+                assert_same(a, e, 1e-6) if e.any() else torch.testing.assert_close(a, e)
+
+    def test_a_level_without_objects_takes_nothing_from_the_others(self):
+        student, teacher, scores = draw((2, 12, 3, 4), (2, 12, 3, 4), (2, 5, 3, 4))
+        loss = LocalizationDistillationLoss()
+        alone = value_and_gradient(loss, student, teacher, scores_T=scores)
+        none = torch.full_like(scores, -1000.0)
+        for levels in range(2, 5):
+            value, gradient = value_and_gradient(
+                lambda s, t, levels=levels: loss(
+                    [s] + [student] * (levels - 1), [t] * levels, scores_T=[scores] + [none] * (levels - 1)
+                ),
+                student,
+                teacher,
+            )
+            torch.testing.assert_close(value, alone[0])
+            torch.testing.assert_close(gradient, alone[1])
+
+    def test_no_objects_at_all_give_zero_with_zero_gradient(self):
+        student, teacher = self.one_pair()
+        none = [torch.full((2, 5, 3, 4), -1000.0)] * 2
+        loss = LocalizationDistillationLoss()
+        value, gradient = value_and_gradient(lambda s, t: loss([s, s], [t, t], scores_T=none), student, teacher)
+        assert value == 0 and not gradient.any()
+
+    def test_the_algorithm_hands_over_all_levels_at_once(self):
+        assert LocalizationDistillationLoss.takes_levels
