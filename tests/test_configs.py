@@ -115,7 +115,7 @@ def batch_for(cfg: Config) -> dict:
         return segmentation_batch(student.decode_head.num_classes)
     heads = [part for part in (student.get('bbox_head'), student.get('roi_head', {}).get('bbox_head')) if part]
     steps = cfg.train_dataloader.dataset.pipeline
-    polygons = any(step.get('with_mask') and not step.get('poly2mask', True) for step in steps)
+    polygons = any(step.type == 'mmkd.LoadInstanceAnnotations' for step in steps)
     return detection_batch(heads[0].num_classes, polygons)
 
 

@@ -24,7 +24,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    from mmkd.utils import cli, launch, preflight, testing
+    from mmkd.utils import build, cli, launch, preflight, testing
 
     cfg = cli.load_config(args)
     testing.prepare_config(cfg, args)
@@ -36,6 +36,7 @@ def main() -> None:
     with cli.leaves_nothing_behind(cfg.work_dir), cli.user_errors('building the run', cfg):
         runner = launch.build_runner(cfg)
         testing.load_checkpoint(runner, args.checkpoint)
+        build.build_testing(runner)
         testing.dump_predictions(runner, args.out)
     runner.test()
     launch.finish()

@@ -24,7 +24,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    from mmkd.utils import cli, launch, preflight
+    from mmkd.utils import build, cli, launch, preflight
 
     cfg = cli.load_config(args)
     if args.amp:
@@ -39,6 +39,7 @@ def main() -> None:
         runner = launch.build_runner(cfg)
         launch.prepare_model(runner)
         launch.check_checkpoint(runner)
+        build.build_training(runner)
     runner.train()
     launch.finish()
 

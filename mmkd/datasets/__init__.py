@@ -1,7 +1,10 @@
 from .camvid import CamVidDataset
+from .checked_pipeline import CheckedPipeline, SampleError
 from .depth import CameraRandomCrop, CameraRandomFlip, CameraResize, DepthFolder
 from .instance_center_crop_pad import InstanceCenterCropPad
+from .load_instance_annotations import LoadInstanceAnnotations
 from .random_gaussian_blur import RandomGaussianBlur
+from .seeded_sampler import SeededSampler
 from .unlabelled import UnlabelledDataset
 
 __all__ = [
@@ -10,7 +13,11 @@ __all__ = [
     'CameraResize',
     'DepthFolder',
     'CamVidDataset',
+    'CheckedPipeline',
     'InstanceCenterCropPad',
+    'LoadInstanceAnnotations',
     'RandomGaussianBlur',
+    'SampleError',
+    'SeededSampler',
     'UnlabelledDataset',
 ]

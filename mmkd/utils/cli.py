@@ -25,10 +25,12 @@ __all__ = [
     'apply_resume',
     'leaves_nothing_behind',
     'load_config',
+    'read_config',
     'resolve_config',
     'run_tool',
     'user_errors',
     'walk',
+    'warn',
 ]
 
 # Exceptions by which mmengine, mmdet and mmkd refuse a config while something is built from it.
@@ -70,6 +72,10 @@ class UserError(Exception):
     """Something the user can put right: shown as one line, without a traceback."""
 
 
+class RankError(UserError):
+    """A :class:`UserError` that one process of several met, about data that the others may not have seen."""
+
+
 class RunError(Exception):
     """A run that cannot go on, through no mistake in its config: shown as one line, without a traceback."""
 
@@ -78,26 +84,32 @@ def run_tool(main: Callable[[], None]) -> None:
     """Runs a tool. A :class:`UserError` becomes one line on stderr (of rank 0) and exit code 2; a :class:`RunError`,
     or an error of the machine such as a full disk, one line and exit code 1.
 
-    ``MMKD_TRACEBACK=1`` shows the traceback as well.
+    What :func:`mmkd.utils.explain.explain` knows to be about data or settings is a UserError too. ``MMKD_TRACEBACK=1``
+    shows the traceback as well.
     """
     try:
         main()
     except UserError as error:
-        _end(str(error), 2)
+        _end(str(error), 2, from_any_rank=isinstance(error, RankError))
     except Exception as error:
+        from .explain import explain
+
+        known = explain(error)
+        if known is not None:
+            _end(known, 2, from_any_rank=True)
         message = str(error) if isinstance(error, RunError) else machine_error(error)
         if message is None:
             raise
         _end(message, 1)
 
 
-def _end(message: str, code: int) -> None:
+def _end(message: str, code: int, from_any_rank: bool = False) -> None:
     """Ends the process with one line. The other processes of a run of several hear of it at once."""
     if os.environ.get('MMKD_TRACEBACK'):
         traceback.print_exc()
-    if os.environ.get('RANK', '0') == '0':
-        print(f'error: {message}', file=sys.stderr)
     for_launcher = os.environ.get('TORCHELASTIC_ERROR_FILE')  # torchrun's; mmkd.utils.dist_run shows it
+    if os.environ.get('RANK', '0') == '0' or (from_any_rank and not for_launcher):
+        print(f'error: {message}', file=sys.stderr)
     if for_launcher:
         Path(for_launcher).write_text(json.dumps(dict(message=message, timestamp=int(time.time()))))
     torch = sys.modules.get('torch')
@@ -120,19 +132,28 @@ def machine_error(error: BaseException) -> str | None:
     return None
 
 
+def warn(message: str) -> None:
+    """Shows one line on stderr, of rank 0, about something that is allowed and rarely meant."""
+    if os.environ.get('RANK', '0') == '0':
+        print(f'warning: {message}', file=sys.stderr)
+
+
 @contextlib.contextmanager
-def user_errors(doing: str, cfg: Config | None = None) -> Iterator[None]:
+def user_errors(
+    doing: str, cfg: Config | None = None, kinds: tuple[type[Exception], ...] = BUILD_ERRORS
+) -> Iterator[None]:
     """Turns the exceptions of building from a config into a :class:`UserError`.
 
     Args:
         doing: What was tried, for the message: ``'building the model'``.
         cfg: The config, in which the key that the exception is about is looked for.
+        kinds: The exceptions that count.
     """
     try:
         yield
     except UserError:
         raise
-    except BUILD_ERRORS as error:
+    except kinds as error:
         trouble = machine_error(error)
         if trouble is not None:
             raise RunError(f'{doing}: {trouble}') from error
@@ -249,9 +270,7 @@ def load_config(args: argparse.Namespace) -> Config:
         UserError: The file is missing or not a valid config, or an option names a key that nothing reads.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    path = resolve_config(args.config)
-    with user_errors(f'config {args.config}'):
-        cfg = Config.fromfile(path)
+    path, cfg = resolve_config(args.config), read_config(args.config)
     cfg.launcher = args.launcher
     options = dict(args.cfg_options or {})
     _check_option_keys(cfg, options)
@@ -270,6 +289,17 @@ def load_config(args: argparse.Namespace) -> Config:
     elif cfg.get('work_dir') is None:
         cfg.work_dir = os.path.join('work_dirs', Path(path).stem)
     return cfg
+
+
+def read_config(config: str) -> Config:
+    """Reads a config given as a path or as ``package::path``.
+
+    Raises:
+        UserError: The file is missing or is no config. A config is a program: any exception may come out of it.
+    """
+    path = resolve_config(config)
+    with user_errors(f'config {config}', kinds=(Exception,)):
+        return Config.fromfile(path)
 
 
 def resolve_config(config: str) -> str:

@@ -179,10 +179,5 @@ def test_teacher_checkpoint(cfg):
 
 def test_broken_json(cfg, data):
     (data / 'cats.json').write_text('{"images": [')
-    assert 'not a valid JSON file' in problem(cfg, {})
-
-
-def test_large_files_are_looked_into_at_their_ends(cfg, data, monkeypatch):
-    monkeypatch.setattr('mmkd.utils.preflight.LARGE_FILE', 0)
-    check_train_config(cfg)
-    assert "'dog' is not a category" in problem(cfg, {'train_dataloader.dataset.metainfo.classes': ('dog',)})
+    message = problem(cfg, {})
+    assert message.startswith(f'train_dataloader.dataset.ann_file: {data}/cats.json: not valid JSON: it ends in the ')

@@ -6,9 +6,10 @@ backend_args = None
 train_scales = [(1333, 640), (1333, 672), (1333, 704), (1333, 736), (1333, 768), (1333, 800)]
 test_scale = (1333, 800)
 
-# Pillow smooths when it makes an image smaller, as in the original. Masks stay polygons, so that targets are exact.
+# Pillow smooths when it makes an image smaller, as in the original. Masks stay polygons where
+# the file has them, so that targets are exact; run-length codes become bitmaps.
 load_image = dict(type='LoadImageFromFile', imdecode_backend='pillow', backend_args=backend_args)
-load_annotations = dict(type='LoadAnnotations', with_bbox=True, with_mask=True, poly2mask=False)
+load_annotations = dict(type='mmkd.LoadInstanceAnnotations', with_bbox=True, with_mask=True)
 train_pipeline = [
     load_image,
     load_annotations,
