@@ -2,6 +2,7 @@ from .block_padded_mobilenet_v2 import BlockPaddedMobileNetV2
 from .dilated_mobilenet_v2 import DilatedMobileNetV2
 from .dilated_resnet import DilatedResNet
 from .dla import DLA
+from .efficientnet_lite import EfficientNetLite
 from .espnet import ESPNet
 from .mobilenet_v2 import MobileNetV2
 from .timm_backbone import TimmBackbone
@@ -13,6 +14,7 @@ __all__ = [
     'DilatedMobileNetV2',
     'DilatedResNet',
     'ESPNet',
+    'EfficientNetLite',
     'MobileNetV2',
     'TimmBackbone',
     'VoVNet',
