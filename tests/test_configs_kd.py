@@ -31,7 +31,6 @@ def test_everything_but_the_teacher_is_the_students_own_config(config, student):
     assert keys == set(plain.keys()) - ADDED
     for key in keys - {'model'}:
         assert cfg[key] == plain[key], key
-    assert dict(type='mmkd.StudentCheckpointHook') in cfg.custom_hooks
 
 
 @pytest.mark.parametrize('name', STRUCTURED)

@@ -183,7 +183,6 @@ def test_everything_but_the_model_is_the_students_own(name):
     assert cfg.model.student.to_dict() == plain.model.to_dict()
     for key in ('train_dataloader', 'val_dataloader', 'optim_wrapper', 'param_scheduler', 'train_cfg', 'val_evaluator'):
         assert cfg[key] == plain[key], key
-    assert dict(type='mmkd.StudentCheckpointHook') in cfg.custom_hooks
 
 
 def test_metafile_lists_every_config_once():

@@ -1,14 +1,24 @@
 """What joins a training run: hooks, loops, optimizers."""
 
-from .hooks import FiniteLossHook, StudentCheckpointHook, TeacherEvaluationHook
+from .hooks import (
+    DurableCheckpointHook,
+    FiniteLossHook,
+    IterationSeedHook,
+    StudentCheckpointHook,
+    TeacherEvaluationHook,
+)
 from .loops import DistillValLoop
 from .optimizers import DistillOptimWrapper, DistillOptimWrapperConstructor
+from .prepare import prepare_runner
 
 __all__ = [
     'DistillOptimWrapper',
     'DistillOptimWrapperConstructor',
     'DistillValLoop',
+    'DurableCheckpointHook',
     'FiniteLossHook',
+    'IterationSeedHook',
     'StudentCheckpointHook',
     'TeacherEvaluationHook',
+    'prepare_runner',
 ]

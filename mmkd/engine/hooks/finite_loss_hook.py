@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,12 +14,13 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from mmkd.registry import HOOKS
+from mmkd.utils.cli import RunError
 
 __all__ = ['FiniteLossHook', 'NonFiniteError']
 
 
-class NonFiniteError(RuntimeError):
-    """A loss or a weight is infinite or not a number."""
+class NonFiniteError(RunError, RuntimeError):
+    """A loss or a weight is infinite or not a number. The tools show it as one line."""
 
 
 @HOOKS.register_module()
@@ -44,21 +44,18 @@ class FiniteLossHook(Hook):
         self._training = False
 
     def before_train(self, runner: Runner) -> None:
-        """Has the weights checked whenever anyone saves them."""
+        """Begins the watch."""
         self._training = True
-        save = runner.save_checkpoint
-        if getattr(save, 'checks_weights', False):
-            return
 
-        @functools.wraps(save)
-        def save_checkpoint(*args, **kwargs) -> None:
-            bad = next(_not_finite(_model_of(runner)), None)
-            if bad is not None:  # no talk with other processes here: not all of them need to be saving
-                self._stop(runner, runner.iter, f'{bad} is not finite, no checkpoint was written')
-            save(*args, **kwargs)
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Looks at the weights whenever anyone saves them.
 
-        save_checkpoint.checks_weights = True
-        runner.save_checkpoint = save_checkpoint
+        Raises:
+            NonFiniteError: One of them is not finite; nothing was written.
+        """
+        bad = next(_not_finite(checkpoint['state_dict']), None) if self._training else None
+        if bad is not None:  # no talk with other processes here: only one saves
+            self._stop(runner, runner.iter, f'{bad} is not finite, no checkpoint was written')
 
     def after_train(self, runner: Runner) -> None:
         """Ends the watch: a validation later on is none of it."""
@@ -99,12 +96,12 @@ class FiniteLossHook(Hook):
             self._check_weights(runner, runner.iter)
 
     def _is_to_be_saved(self, runner: Runner) -> bool:
-        # CheckpointHook removes an old checkpoint before it writes the new one, so that writing is too late
+        # all processes stop here together; when one is about to write, the others no longer wait for it
         hooks = [hook for hook in runner.hooks if isinstance(hook, CheckpointHook) and not hook.by_epoch]
         return self.is_last_train_iter(runner) or any(self.every_n_train_iters(runner, h.interval) for h in hooks)
 
     def _check_weights(self, runner: Runner, iteration: int) -> None:
-        self._stop_together(runner, iteration, list(_not_finite(_model_of(runner))), '')
+        self._stop_together(runner, iteration, list(_not_finite(_model_of(runner).state_dict())), '')
 
     def _stop_together(self, runner: Runner, iteration: int, bad: list[str], details: str) -> None:
         """Stops every process if ``bad`` has names on one of them."""
@@ -134,8 +131,8 @@ def _number(value: Tensor | float) -> float:
     return value.item() if isinstance(value, Tensor) else float(value)
 
 
-def _not_finite(model: nn.Module) -> Iterator[str]:
-    """The names of what a checkpoint would hold that is not finite."""
-    for name, value in model.state_dict().items():
+def _not_finite(state_dict: Mapping[str, Tensor]) -> Iterator[str]:
+    """The names of what is not finite."""
+    for name, value in state_dict.items():
         if isinstance(value, Tensor) and value.is_floating_point() and not torch.isfinite(value).all():
             yield name

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 import io
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.fileio import LocalBackend, get_file_backend
-from mmengine.hooks import CheckpointHook, Hook
+from mmengine.fileio import get_file_backend
+from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
@@ -20,9 +17,9 @@ from mmkd.registry import HOOKS
 from mmkd.utils.checkpoint import strip_prefix
 from mmkd.utils.student import STUDENT_PREFIX, is_distillation, student_of
 
-__all__ = ['StudentCheckpointHook', 'student_run_config']
+from .durable_checkpoint_hook import DurableCheckpointHook, write_file
 
-WRITTEN = 'student_checkpoints'  # what the message hub, saved with the run, knows the written files by
+__all__ = ['StudentCheckpointHook', 'student_run_config']
 
 
 @HOOKS.register_module()
@@ -31,10 +28,11 @@ class StudentCheckpointHook(Hook):
 
     The file has the student's weights under their plain names (the averaged ones with ``EMAHook``) and the run's meta
     data with the student's config in it. It loads strictly into the student's own config in mmdet or mmseg, where
-    nothing of mmkd's distillation is imported. Once ``CheckpointHook`` has removed a checkpoint, its student goes too.
-    To be added to ``default_hooks``, where a list of custom hooks does not replace it::
+    nothing of mmkd's distillation is imported. When a checkpoint is removed because newer or better ones are kept, its
+    student goes too; one whose checkpoint the user has moved away stays.
 
-        default_hooks = dict(student_checkpoint=dict(type='mmkd.StudentCheckpointHook'))
+    Every run of ``DenseDistill`` has this hook. It need only be written into a config for another ``suffix``, or for
+    an algorithm of mmrazor.
 
     Runs that do not distil are left alone.
 
@@ -50,57 +48,36 @@ class StudentCheckpointHook(Hook):
         self._config_text = ''
 
     def before_train(self, runner: Runner) -> None:
-        """Has a student written after each checkpoint. (Hooks see what is saved, but not where.)"""
-        save = runner.save_checkpoint
+        """Finds out whether the run distils."""
+        DurableCheckpointHook.take_over(runner)  # which says where something was saved
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        distils = any(name.startswith(STUDENT_PREFIX) for name, _ in model.named_parameters())
-        if not distils or getattr(save, 'saves_student', False):
-            return
-        self._config_text = student_run_config(runner.cfg).pretty_text  # takes a second, so only once
-
-        @functools.wraps(save)
-        def save_checkpoint(out_dir: str, filename: str, *args, **kwargs) -> None:
-            self._remove_orphans(runner, out_dir)
-            name = self._name_beside(filename)
-            written = [n for n in runner.message_hub.runtime_info.get(WRITTEN, []) if n != name]
-            runner.message_hub.update_info(WRITTEN, [*written, name])
-            save(out_dir, filename, *args, **kwargs)
-            student, self._student = self._student, None
-            if student is not None:
-                _write(student, out_dir, name, kwargs.get('backend_args'))
-
-        save_checkpoint.saves_student = True
-        runner.save_checkpoint = save_checkpoint
+        if any(name.startswith(STUDENT_PREFIX) for name, _ in model.named_parameters()):
+            self._config_text = student_run_config(runner.cfg).pretty_text  # takes a second, so only once
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Takes the student out of what is about to be saved."""
-        state_dict = strip_prefix(checkpoint['state_dict'], STUDENT_PREFIX)
+        state_dict = strip_prefix(checkpoint['state_dict'], STUDENT_PREFIX) if self._config_text else None
         if state_dict:
             meta = dict(checkpoint.get('meta', {}), cfg=self._config_text)
             self._student = dict(meta=meta, state_dict=state_dict)
 
-    def _name_beside(self, filename: str) -> str:
-        path = Path(filename)
-        return f'{path.stem}{self.suffix}{path.suffix}'
+    def after_save_checkpoint(self, runner: Runner, path: str, backend_args: dict | None) -> None:
+        """Writes the student. Only the main process is told, so only one writes."""
+        student, self._student = self._student, None
+        if student is not None:
+            buffer = io.BytesIO()
+            torch.save(student, buffer)
+            write_file(self._path_beside(path), buffer.getvalue(), backend_args)
 
-    def _remove_orphans(self, runner: Runner, out_dir: str) -> None:
-        """Removes the students of the checkpoints that ``CheckpointHook`` has removed.
+    def after_remove_checkpoint(self, runner: Runner, path: str) -> None:
+        """Removes the student of a checkpoint that was removed."""
+        backend = get_file_backend(path)
+        if self._config_text and backend.isfile(self._path_beside(path)):
+            backend.remove(self._path_beside(path))
 
-        Where it removes none, a checkpoint that is gone was removed by hand, and its student perhaps kept on purpose.
-        """
-        hooks = [hook for hook in runner.hooks if isinstance(hook, CheckpointHook)]
-        if not any(hook.max_keep_ckpts > 0 or hook.save_best for hook in hooks):
-            return
-        backend = get_file_backend(out_dir)
-        kept = []
-        for name in runner.message_hub.runtime_info.get(WRITTEN, []):
-            path = Path(name)
-            checkpoint = f'{path.stem.removesuffix(self.suffix)}{path.suffix}'
-            if backend.isfile(backend.join_path(out_dir, checkpoint)):
-                kept.append(name)
-            elif backend.isfile(backend.join_path(out_dir, name)):
-                backend.remove(backend.join_path(out_dir, name))
-        runner.message_hub.update_info(WRITTEN, kept)
+    def _path_beside(self, path: str) -> str:
+        stem, dot, extension = path.rpartition('.')
+        return f'{stem}{self.suffix}{dot}{extension}' if dot else f'{path}{self.suffix}'
 
 
 def student_run_config(cfg: Config) -> Config:
@@ -144,17 +121,3 @@ def _is_for_distillation(part: Any) -> bool:
         'StudentCheckpointHook',
         'TeacherEvaluationHook',
     )
-
-
-def _write(checkpoint: dict, out_dir: str, name: str, backend_args: dict | None) -> None:
-    """Writes a file that is there as a whole or not at all, where the storage is a disk."""
-    buffer = io.BytesIO()
-    torch.save(checkpoint, buffer)
-    backend = get_file_backend(out_dir, backend_args=backend_args)
-    path = backend.join_path(out_dir, name)
-    if not isinstance(backend, LocalBackend):
-        backend.put(buffer.getvalue(), path)
-        return
-    part = f'{path}.part'
-    backend.put(buffer.getvalue(), part)
-    os.replace(part, path)

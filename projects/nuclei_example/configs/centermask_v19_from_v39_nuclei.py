@@ -19,4 +19,3 @@ model = dict(
         fpn=dict(taps='neck', loss=dict(type='mmkd.PairWiseLoss')),
     ),
 )
-custom_hooks = [dict(type='mmkd.StudentCheckpointHook')]

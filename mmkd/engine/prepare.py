@@ -1,0 +1,50 @@
+"""What every training run of mmkd has, whatever its config says about hooks."""
+
+from __future__ import annotations
+
+import copy
+
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+
+from mmkd.registry import HOOKS
+from mmkd.utils.resume import find_latest_checkpoint
+
+from .hooks import DurableCheckpointHook
+
+__all__ = ['prepare_runner']
+
+
+def prepare_runner(runner: Runner) -> None:
+    """Makes a run resumable, and gives it the hooks that its model asks for.
+
+    Checkpoints are written by :class:`DurableCheckpointHook`; random numbers depend on the seed and the iteration alone
+    (:class:`IterationSeedHook`, :class:`SeededSampler`); ``resume`` without a file takes the newest checkpoint that is
+    whole; and every hook of ``model.runner_hooks`` that the config does not have is added.
+
+    mmkd's tools call this for each run. Where mmengine builds a runner for a model with ``runner_hooks``, such as
+    ``DenseDistill`` in mmdet's own ``tools/train.py``, ``mmkd.compat`` does. A second call changes nothing.
+
+    Args:
+        runner: A runner whose training has not begun.
+
+    Raises:
+        FileNotFoundError: The run is to be resumed, and ``last_checkpoint`` names a file that is gone.
+    """
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    for hook in (dict(type='mmkd.IterationSeedHook'), *getattr(model, 'runner_hooks', ())):
+        if not any(isinstance(present, HOOKS.get(hook['type'])) for present in runner.hooks):
+            runner.register_hook(dict(hook))
+    DurableCheckpointHook.take_over(runner)
+    _seed_samples(runner)
+    if runner._resume and runner._load_from is None:
+        runner._load_from = find_latest_checkpoint(runner.work_dir)
+
+
+def _seed_samples(runner: Runner) -> None:
+    loader = runner._train_dataloader
+    sampler = loader.get('sampler') if isinstance(loader, dict) else None
+    if isinstance(sampler, dict) and sampler.get('type') != 'mmkd.SeededSampler':
+        loader = copy.copy(loader)  # the config, which is saved, stays as it was written
+        loader['sampler'] = dict(type='mmkd.SeededSampler', sampler=sampler, draw_seed=runner.seed)
+        runner._train_dataloader = loader
