@@ -140,7 +140,16 @@ if __name__ == '__main__':
         python_requires='>=3.10',
         # Only what both lines share. PyTorch is the user's, and the mm* packages come with an extra: which line is the
         # user's choice, and mmcv is to be compiled against the PyTorch that is there (requirements.txt says how).
-        install_requires=['mmrazor==1.0.0', 'joblib', 'ordered-set', 'numpy', 'matplotlib', 'pycocotools'],
+        install_requires=[
+            'mmrazor==1.0.0',
+            'joblib',
+            'ordered-set',
+            'numpy',
+            'matplotlib',
+            'pycocotools',
+            'filelock',  # downloads: torch and mmdet bring these two along
+            'tqdm',
+        ],
         extras_require=dict(
             onedl=requirements('requirements.txt'),
             openmmlab=requirements('requirements-openmmlab.txt'),

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from torch import nn
 
-from mmkd.utils.checkpoint import check_state_dict_fits, load_checkpoint_file, state_dict_of, strip_prefix
+from mmkd.utils.checkpoint import (
+    CheckpointError,
+    check_state_dict_fits,
+    checkpoint_key,
+    load_checkpoint_file,
+    state_dict_of,
+    strip_prefix,
+)
 
 __all__ = ['load_teacher_weights']
 
@@ -21,18 +26,16 @@ def load_teacher_weights(model: nn.Module, ckpt: str, key: str = 'teacher.ckpt')
 
     Args:
         model: The teacher.
-        ckpt: A path, or a URL as mmengine knows them.
+        ckpt: A path or an address, see :func:`mmkd.utils.download.open_address`.
         key: The config key of the checkpoint, for messages.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: A key is missing, mis-shaped, or surplus inside a part of the model; the first is named.
+        CheckpointError: It cannot be read (:func:`load_checkpoint_file`), or a key is missing, mis-shaped,
+            or surplus inside a part of the model; the first is named.
     """
     name = f'{key} {str(ckpt)!r}'
-    try:
-        state_dict = state_dict_of(_read_checkpoint(str(ckpt)))
-    except (FileNotFoundError, ValueError) as error:
-        raise type(error)(f'{key}: {error}') from error
+    with checkpoint_key(key):
+        state_dict = state_dict_of(load_checkpoint_file(ckpt), str(ckpt))
     for prefix in ('module.', 'architecture.'):
         if any(k.startswith(prefix) for k in state_dict) and not any(k.startswith(prefix) for k in model.state_dict()):
             state_dict = strip_prefix(state_dict, prefix)
@@ -41,18 +44,7 @@ def load_teacher_weights(model: nn.Module, ckpt: str, key: str = 'teacher.ckpt')
     unused = model.load_state_dict(state_dict, strict=False).unexpected_keys
     surplus = [k for k in unused if k.split('.')[0] in parts and not k.endswith('num_batches_tracked')]
     if surplus:
-        raise ValueError(
+        raise CheckpointError(
             f'{name}: {len(surplus)} of its {len(state_dict)} keys have no place in the model, first {surplus[0]!r}. '
             'Is this a checkpoint of the model that the config describes?'
         )
-
-
-def _read_checkpoint(ckpt: str) -> Mapping:
-    if '://' not in ckpt:
-        return load_checkpoint_file(ckpt)
-    from mmengine.runner import CheckpointLoader
-
-    from mmkd import compat
-
-    with compat.safe_globals():
-        return CheckpointLoader.load_checkpoint(ckpt, map_location='cpu')

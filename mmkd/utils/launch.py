@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 import sys
 
 import torch
 from mmengine.config import Config
 from mmengine.model import is_model_wrapper
 
-from .checkpoint import check_state_dict_fits, load_checkpoint_file, state_dict_of
-from .cli import UserError
+from mmkd.compat import load_checkpoints_safely
+
+from .checkpoint import (
+    CheckpointError,
+    check_start_fits,
+    check_state_dict_fits,
+    checkpoint_key,
+    load_checkpoint_file,
+    state_dict_of,
+)
+from .cli import UserError, walk
 from .student import STUDENT_PREFIX
 
 __all__ = ['build_runner', 'check_checkpoint', 'finish', 'prepare_launch', 'prepare_model']
@@ -47,11 +57,30 @@ def prepare_launch(cfg: Config) -> None:
 
 
 def build_runner(cfg: Config):
-    """Builds the runner that the config asks for (mmengine's, unless ``runner_type`` names another)."""
+    """Builds the runner that the config asks for (mmengine's, unless ``runner_type`` names another), and prepares it.
+
+    From here on mmengine runs no code of the checkpoints that it loads.
+    """
     from mmengine.registry import RUNNERS
     from mmengine.runner import Runner
 
-    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    load_checkpoints_safely(_checkpoint_keys(cfg))
+    from mmkd.engine import prepare_runner
+
+    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    prepare_runner(runner)
+    return runner
+
+
+def _checkpoint_keys(cfg: Config) -> dict[str, str]:
+    """The keys of all checkpoints in a config, by what they name."""
+    found = {}
+    for key, value in walk(cfg._cfg_dict, ''):
+        if isinstance(value, str) and key.split('.')[-1] in ('checkpoint', 'ckpt', 'load_from', 'pretrained'):
+            found[value] = key
+    if cfg.get('resume') and cfg.get('load_from'):
+        found[cfg.load_from] = '--resume'
+    return found
 
 
 def prepare_model(runner) -> None:
@@ -65,26 +94,31 @@ def check_checkpoint(runner) -> None:
     """Looks into the file of ``load_from`` or ``--resume`` for what the model needs. mmengine only warns.
 
     Raises:
-        ValueError: A run is to be resumed from a file that does not fit or is no state of a run; or a training is to
-            start from a file that has not one of the model's parameters.
+        CheckpointError: The file cannot be read; or a run is to be resumed from one that does not fit or is no state
+            of a run; or a training is to start from one of which nothing, or something of another shape, would be
+            loaded (see :func:`check_start_fits`).
     """
-    if not runner._load_from or '://' in runner._load_from:
+    if not runner._load_from:
         return
+    key = '--resume' if runner._resume else 'load_from'
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    checkpoint = load_checkpoint_file(runner._load_from)
-    state_dict = state_dict_of(checkpoint)
+    with checkpoint_key(key):
+        checkpoint = load_checkpoint_file(runner._load_from)
+        state_dict = state_dict_of(checkpoint, runner._load_from)
+    name = f'{key}: {runner._load_from}'
     if runner._resume:
         if 'optimizer' not in checkpoint or 'meta' not in checkpoint:
-            raise ValueError(f'--resume: {runner._load_from} has weights only; resume from the full checkpoint')
-        check_state_dict_fits(model, state_dict, name=f'--resume: {runner._load_from}')
+            raise CheckpointError(f'{name} has weights only; resume from the full checkpoint')
+        check_state_dict_fits(model, state_dict, name)
         return
-    wanted = {key.removeprefix(STUDENT_PREFIX): value.shape for key, value in model.state_dict().items()}
-    fitting = [key for key, value in state_dict.items() if wanted.get(key.removeprefix(STUDENT_PREFIX)) == value.shape]
-    if not fitting:
-        raise ValueError(
-            f'load_from: none of the {len(wanted)} parameters of the model is in {runner._load_from}, whose first is '
-            f'{next(iter(state_dict), None)!r}'
-        )
+    state_dict = {re.sub(r'^module\.', '', k): v for k, v in state_dict.items()}
+    distils = any(k.startswith(STUDENT_PREFIX) for k in model.state_dict())
+    of_a_distillation = any(k.startswith(STUDENT_PREFIX) for k in state_dict)
+    if distils and not of_a_distillation:  # it goes to the student, see adapt_state_dict
+        state_dict = {f'{STUDENT_PREFIX}{k}': v for k, v in state_dict.items()}
+    elif of_a_distillation and not distils:
+        raise CheckpointError(f'{name} is of a distillation; load its student, the file *_student.pth beside it')
+    check_start_fits(model, state_dict, name)
 
 
 def finish() -> None:

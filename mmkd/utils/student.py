@@ -8,7 +8,7 @@ from pathlib import Path
 from mmengine.config import Config, ConfigDict
 from torch import nn
 
-from .checkpoint import check_state_dict_fits, load_checkpoint_file, state_dict_of, strip_prefix
+from .checkpoint import CheckpointError, check_state_dict_fits, load_checkpoint_file, state_dict_of, strip_prefix
 
 __all__ = ['is_distillation', 'load_student', 'student_config']
 
@@ -51,22 +51,22 @@ def load_student(model: nn.Module, path: str | Path) -> None:
 
     Args:
         model: The student, without teacher.
-        path: The checkpoint file. In a full one the names begin with ``architecture.``; whatever else it holds
-            (connectors, discriminator, an old mmrazor teacher) is left out.
+        path: The checkpoint file, or the address of one. In a full one the names begin with ``architecture.``; whatever
+            else it holds (connectors, discriminator, an old mmrazor teacher) is left out.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: A parameter is missing, surplus or mis-shaped; names the first. (mmengine would only warn. Surplus
-            is an error because a V-39 backbone finds all it needs in a V-99 checkpoint.)
+        CheckpointError: It cannot be read (:func:`load_checkpoint_file`), or a parameter is missing, surplus or
+            mis-shaped; names the first. (mmengine would only warn. Surplus is an error because a V-39 backbone finds
+            all it needs in a V-99 checkpoint.)
     """
-    state_dict = state_dict_of(load_checkpoint_file(path))
+    state_dict = state_dict_of(load_checkpoint_file(path), str(path))
     if any(key.startswith(STUDENT_PREFIX) for key in state_dict):
         state_dict = strip_prefix(state_dict, STUDENT_PREFIX)
     check_state_dict_fits(model, state_dict, name=str(path))
     surplus = model.load_state_dict(state_dict, strict=False).unexpected_keys
     surplus = [key for key in surplus if not key.endswith('num_batches_tracked')]
     if surplus:
-        raise ValueError(
+        raise CheckpointError(
             f'{path}: {len(surplus)} of its {len(state_dict)} keys are not in the model, first {surplus[0]!r}. '
             'Is this a checkpoint of the model that the config describes?'
         )

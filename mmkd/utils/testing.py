@@ -23,7 +23,7 @@ def prepare_config(cfg: Config, args: argparse.Namespace) -> None:
     Raises:
         UserError: The checkpoint file does not exist, ``--out`` is not a pickle, or the config cannot draw.
     """
-    if not Path(args.checkpoint).is_file():
+    if '://' not in args.checkpoint and not Path(args.checkpoint).expanduser().is_file():
         raise UserError(f'checkpoint: {args.checkpoint!r} is not a file (looked for from {Path.cwd()})')
     if args.out is not None and not args.out.endswith(('.pkl', '.pickle')):
         raise UserError(f'--out: {args.out!r} was given, a name ending in .pkl was expected')
@@ -106,7 +106,7 @@ def load_checkpoint(runner: Runner, path: str) -> None:
     """Loads a full or student-only checkpoint into the runner's model, strictly.
 
     Raises:
-        ValueError: It does not fit; see :func:`mmkd.utils.student.load_student`.
+        CheckpointError: It cannot be read or does not fit; see :func:`mmkd.utils.student.load_student`.
     """
     model = runner.model
     if is_model_wrapper(model):

@@ -209,7 +209,7 @@ def convert_file(
     Raises:
         FileNotFoundError, ValueError: The file is not there or does not fit; see :func:`convert_state_dict`.
     """
-    source = _load(src)
+    source = state_dict_of(load_checkpoint_file(src), str(src))
     cfg = Config.fromfile(config)
     model = build_on_meta(cfg)
     try:
@@ -221,16 +221,6 @@ def convert_file(
     meta = dict(converted_from=family.name, source=Path(src).name, config=Path(config).name, mmkd_version=__version__)
     _save(dict(state_dict=conversion.tensors, meta=meta), Path(out))
     return [*_report(conversion, len(source)), f'written to {out}']
-
-
-def _load(src: str | Path) -> Mapping[str, Any]:
-    if Path(src).suffix != '.safetensors':
-        return state_dict_of(load_checkpoint_file(src))
-    try:
-        from safetensors.torch import load_file
-    except ImportError as error:
-        raise ValueError(f'{src}: reading it needs the package safetensors (pip install safetensors)') from error
-    return load_file(src)
 
 
 def _save(checkpoint: dict, out: Path) -> None:
