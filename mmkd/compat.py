@@ -40,6 +40,7 @@ def install_mends() -> None:
     _after_import('mmengine.config.utils', _mend_config_packages)
     _after_import('mmengine.runner.checkpoint', _mend_checkpoint_loading)
     _after_import('mmengine.runner.runner', _mend_hook_registration)
+    _after_import('mmengine.logging.logger', _mend_printing)
     for name in ('mmcv.ops.deform_conv', 'mmcv.ops.modulated_deform_conv'):
         _after_import(name, compat_ops.mend_deformable_convolution)
     _around_import('mmrazor', _accept_mmcv_version)
@@ -319,6 +320,21 @@ def _mend_hook_registration(runner: ModuleType) -> None:
             import_module('mmkd.engine').prepare_runner(self)
 
     runner.Runner.register_hooks = register_those_of_the_model_too
+
+
+def _mend_printing(logger: ModuleType) -> None:
+    """Keeps four lines ``Could not import OneDL`` off the screen, which onedl mmdet 3.5.1 and mmseg 1.4.2 print.
+
+    They are of level DEBUG, which ``print_log`` does not look at without a logger. All else is printed as it was.
+    """
+    print_log = logger.print_log
+
+    @functools.wraps(print_log)
+    def without_onedl(msg, *args, **kwargs) -> None:
+        if not str(msg).startswith('Could not import OneDL'):
+            print_log(msg, *args, **kwargs)
+
+    _rebind('mmengine', {print_log: without_onedl})
 
 
 # --------------------------------------------------------------------------------------------------------- import hooks

@@ -33,6 +33,25 @@ print(seconds, sorted(heavy))
     assert float(seconds) < 0.5
 
 
+@pytest.mark.slow
+def test_importing_the_hosts_prints_nothing_of_onedl(tmp_path):
+    code = 'import mmkd, mmdet.datasets, mmseg.datasets; print("imported")'
+    assert run_python(code, cwd=tmp_path) == 'imported'
+
+
+def test_other_lines_are_printed_as_before(capsys):
+    from mmengine.logging import logger, print_log
+
+    assert print_log is logger.print_log
+    for message in ('Could not import OneDL', 'Could not import OneDL. Skipping OneDL datasets.'):
+        print_log(message, level=10)
+    print_log('Could not import something else', level=10)
+    print_log(['no', 'text'], logger=None)
+    with pytest.raises(TypeError, match='logger'):
+        print_log('x', logger=3)
+    assert capsys.readouterr().out.splitlines() == ['Could not import something else', "['no', 'text']"]
+
+
 # -------------------------------------------------------------------------------------------------------------- mmrazor
 
 
