@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from distillation_toys import batch, toy
+from helpers.foreign_files import served
 from mmengine.config import Config
 from torch import nn
 
@@ -181,17 +182,16 @@ def test_pretrained_weights_in_the_models_own_config_count_as_its_checkpoint(tmp
     assert torch.equal(loaded.backbone.conv.weight, torch.load(path)['state_dict']['backbone.conv.weight'])
 
 
-def test_a_url_is_read_by_mmengine(monkeypatch):
-    from mmengine.runner import CheckpointLoader
-
+def test_a_url_is_downloaded_once(tmp_path, monkeypatch):
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'cache'))
     state_dict = build_network(TOY).state_dict()
-    asked = []
-    monkeypatch.setattr(
-        CheckpointLoader, 'load_checkpoint', lambda url, **kwargs: asked.append(url) or dict(state_dict=state_dict)
-    )
-    model = FrozenTeacher.from_config(dict(TOY, ckpt='https://example.com/v99.pth')).model
-    assert asked == ['https://example.com/v99.pth']
-    assert torch.equal(model.backbone.conv.weight, state_dict['backbone.conv.weight'])
+    (tmp_path / 'files').mkdir()
+    save(tmp_path / 'files', state_dict, 'v99.pth')
+    with served(tmp_path / 'files') as (url, asked):
+        for _ in range(2):
+            model = FrozenTeacher.from_config(dict(TOY, ckpt=f'{url}/v99.pth')).model
+            assert torch.equal(model.backbone.conv.weight, state_dict['backbone.conv.weight'])
+    assert asked == ['/v99.pth']
 
 
 # ---- configs ---------------------------------------------------------------------------------------------------------

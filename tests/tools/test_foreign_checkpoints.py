@@ -64,9 +64,8 @@ def test_start_of_a_training(key, options, tool, tiny, malicious):
 
 
 def test_weights_of_a_backbone_of_the_host(tool, tiny, malicious, tmp_path):
-    config = written(
-        tmp_path, tiny, f'backbone=dict({PRETRAINED.format(malicious)})'.replace('(type', '(_delete_=True, type')
-    )
+    pretrained = PRETRAINED.format(malicious).replace('(type', '(_delete_=True, type')  # None in the base
+    config = written(tmp_path, tiny, f'backbone=dict({pretrained})')
     assert refused(tool('train', config), 'model.backbone.init_cfg.checkpoint', malicious)
 
 
