@@ -7,13 +7,19 @@ prefixes.
 from __future__ import annotations
 
 import torch
+from mmcv.cnn import build_norm_layer
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmkd.registry import MODELS
 
-BN_EPS = 1e-3
+NORM_CFG = dict(type='BN', eps=1e-3)
 DILATIONS = (1, 2, 4, 8, 16)
+
+
+def norm_layer(norm_cfg: dict | None, channels: int) -> nn.Module:
+    """The norm of a config, by default batch norm; with the eps of ESPNet, 1e-3, unless the config has its own."""
+    return build_norm_layer(NORM_CFG | (norm_cfg or {}), channels)[1]
 
 
 class Conv(nn.Module):
@@ -31,11 +37,11 @@ class Conv(nn.Module):
 
 
 class NormAct(nn.Module):
-    """Batch normalisation, then PReLU with one slope a channel."""
+    """Normalisation, then PReLU with one slope a channel."""
 
-    def __init__(self, channels: int):
+    def __init__(self, channels: int, norm_cfg: dict | None = None):
         super().__init__()
-        self.bn = nn.BatchNorm2d(channels, eps=BN_EPS)
+        self.bn = norm_layer(norm_cfg, channels)
         self.act = nn.PReLU(channels)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -43,11 +49,13 @@ class NormAct(nn.Module):
 
 
 class ConvNormAct(Conv):
-    """Convolution, batch normalisation, PReLU."""
+    """Convolution, normalisation, PReLU."""
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1):
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, norm_cfg: dict | None = None
+    ):
         super().__init__(in_channels, out_channels, kernel_size, stride)
-        self.bn = nn.BatchNorm2d(out_channels, eps=BN_EPS)
+        self.bn = norm_layer(norm_cfg, out_channels)
         self.act = nn.PReLU(out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -83,9 +91,9 @@ class SpatialPyramid(nn.Module):
 class ESPDownsample(SpatialPyramid):
     """A spatial pyramid that halves the size."""
 
-    def __init__(self, in_channels: int, out_channels: int):
+    def __init__(self, in_channels: int, out_channels: int, norm_cfg: dict | None = None):
         super().__init__(in_channels, out_channels, kernel_size=3, stride=2)
-        self.bn = nn.BatchNorm2d(out_channels, eps=BN_EPS)
+        self.bn = norm_layer(norm_cfg, out_channels)
         self.act = nn.PReLU(out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -95,9 +103,9 @@ class ESPDownsample(SpatialPyramid):
 class ESPBlock(SpatialPyramid):
     """A spatial pyramid of the same size, with a residual connection if ``add``."""
 
-    def __init__(self, in_channels: int, out_channels: int, add: bool = True):
+    def __init__(self, in_channels: int, out_channels: int, add: bool = True, norm_cfg: dict | None = None):
         super().__init__(in_channels, out_channels, kernel_size=1)
-        self.bn = NormAct(out_channels)
+        self.bn = NormAct(out_channels, norm_cfg)
         self.add = add
 
     def forward(self, x: Tensor) -> Tensor:
@@ -112,25 +120,32 @@ class ESPNet(BaseModule):
     Args:
         depths: Number of ESP blocks at 1/4 and at 1/8 of the size; the published networks have (2, 8).
         in_channels: Channels of the image.
+        norm_cfg: Norm layer (BN, SyncBN, IN, ...); its eps is 1e-3 unless it says otherwise.
         init_cfg: mmengine's initialisation config.
 
     Returns of ``forward``, for an input (N, 3, H, W): three maps with 19, 131 and 256 channels at 1/2, 1/4 and 1/8 of
-    the size (16 + 3, 128 + 3 and 2 * 128; the image itself is fed in again at the first two).
+    the size, rounded up (16 + 3, 128 + 3 and 2 * 128; the image itself is fed in again at the first two).
     """
 
     out_channels = (19, 131, 256)
 
-    def __init__(self, depths: tuple[int, int] = (2, 8), in_channels: int = 3, init_cfg=None):
+    def __init__(
+        self,
+        depths: tuple[int, int] = (2, 8),
+        in_channels: int = 3,
+        norm_cfg: dict | None = None,
+        init_cfg: dict | list[dict] | None = None,
+    ):
         super().__init__(init_cfg)
-        self.level1 = ConvNormAct(in_channels, 16, 3, stride=2)
+        self.level1 = ConvNormAct(in_channels, 16, 3, stride=2, norm_cfg=norm_cfg)
         self.shrink = nn.AvgPool2d(3, stride=2, padding=1)
-        self.b1 = NormAct(16 + in_channels)
-        self.level2_0 = ESPDownsample(16 + in_channels, 64)
-        self.level2 = nn.ModuleList(ESPBlock(64, 64) for _ in range(depths[0]))
-        self.b2 = NormAct(128 + in_channels)
-        self.level3_0 = ESPDownsample(128 + in_channels, 128)
-        self.level3 = nn.ModuleList(ESPBlock(128, 128) for _ in range(depths[1]))
-        self.b3 = NormAct(256)
+        self.b1 = NormAct(16 + in_channels, norm_cfg)
+        self.level2_0 = ESPDownsample(16 + in_channels, 64, norm_cfg)
+        self.level2 = nn.ModuleList(ESPBlock(64, 64, norm_cfg=norm_cfg) for _ in range(depths[0]))
+        self.b2 = NormAct(128 + in_channels, norm_cfg)
+        self.level3_0 = ESPDownsample(128 + in_channels, 128, norm_cfg)
+        self.level3 = nn.ModuleList(ESPBlock(128, 128, norm_cfg=norm_cfg) for _ in range(depths[1]))
+        self.b3 = NormAct(256, norm_cfg)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         half = self.shrink(x)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from mmkd.registry import MODELS
 
-from ..backbones.espnet import BN_EPS, DILATIONS, Conv, ConvNormAct, ESPBlock, NormAct
+from ..backbones.espnet import DILATIONS, Conv, ConvNormAct, ESPBlock, NormAct, norm_layer
 
 
 @MODELS.register_module()
@@ -27,11 +27,13 @@ class ESPNetCHead(BaseDecodeHead):
 class ESPNetHead(BaseDecodeHead):
     """The light decoder of ESPNet: class scores are refined at 1/4 and 1/2 and end at the full size.
 
-    The scores at 1/8 of the size are the output of ``classifier_1``: that is where distillation taps them.
+    The scores at 1/8 of the size are the output of ``classifier_1``: that is where distillation taps them. An image of
+    an odd side gets logits of one row or column more, which mmseg resizes to the size of the image.
 
     Args:
         num_classes: Number of classes K; all inner maps of the decoder have K channels.
         in_channels: Channels of the three encoder maps at 1/2, 1/4 and 1/8.
+        norm_cfg: Norm layer; as for the encoder, :class:`ESPNet`.
 
     Raises:
         ValueError: There are fewer than 5 classes: a pyramid in the decoder shares its K channels among 5 branches.
@@ -50,20 +52,27 @@ class ESPNetHead(BaseDecodeHead):
                 'ESPNetCHead works with any number'
             )
         self.classifier_1 = Conv(eighth, classes, 1)
-        self.br = nn.BatchNorm2d(classes, eps=BN_EPS)
+        self.br = norm_layer(self.norm_cfg, classes)
         self.up_l3 = nn.Sequential(_double(classes))
         self.level3_C = Conv(quarter, classes, 1)
-        self.combine_l2_l3 = nn.Sequential(NormAct(2 * classes), ESPBlock(2 * classes, classes, add=False))
-        self.up_l2 = nn.Sequential(_double(classes), NormAct(classes))
-        self.conv = ConvNormAct(half + classes, classes, 3)
+        self.combine_l2_l3 = nn.Sequential(
+            NormAct(2 * classes, self.norm_cfg), ESPBlock(2 * classes, classes, add=False, norm_cfg=self.norm_cfg)
+        )
+        self.up_l2 = nn.Sequential(_double(classes), NormAct(classes, self.norm_cfg))
+        self.conv = ConvNormAct(half + classes, classes, 3, norm_cfg=self.norm_cfg)
         self.conv_seg = _double(classes)
 
     def forward(self, inputs: tuple[Tensor, ...]) -> Tensor:
         half, quarter, eighth = self._transform_inputs(inputs)
         scores = self.up_l3(self.br(self.classifier_1(eighth)))
-        scores = self.combine_l2_l3(torch.cat([self.level3_C(quarter), scores], dim=1))
-        scores = self.conv(torch.cat([self.up_l2(scores), half], dim=1))
+        scores = self.combine_l2_l3(torch.cat([self.level3_C(quarter), _cropped(scores, quarter)], dim=1))
+        scores = self.conv(torch.cat([_cropped(self.up_l2(scores), half), half], dim=1))
         return self.cls_seg(scores)
+
+
+def _cropped(x: Tensor, like: Tensor) -> Tensor:
+    """Without the last row and column where the encoder had an odd side, of which half of it is rounded up."""
+    return x[..., : like.shape[-2], : like.shape[-1]]
 
 
 def _double(channels: int) -> nn.ConvTranspose2d:
