@@ -8,9 +8,10 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
+from mmengine.dist import get_rank
 from torch import nn
 
-__all__ = ['evaluating', 'preserve_rng_state']
+__all__ = ['evaluating', 'iteration_seed', 'own_random_numbers', 'preserve_rng_state']
 
 
 @contextmanager
@@ -29,6 +30,23 @@ def preserve_rng_state() -> Iterator[None]:
         finally:
             random.setstate(python_state)
             np.random.set_state(numpy_state)
+
+
+@contextmanager
+def own_random_numbers(seed: int) -> Iterator[None]:
+    """As :func:`preserve_rng_state`, with random numbers inside that depend on the seed alone."""
+    with preserve_rng_state():
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
+        torch.default_generator.manual_seed(seed)
+        if torch.cuda.is_initialized():  # not torch.manual_seed, which would seed the other devices for good
+            torch.cuda.default_generators[torch.cuda.current_device()].manual_seed(seed)
+        yield
+
+
+def iteration_seed(iteration: int) -> int:
+    """A seed of the run, this iteration and this process: a resumed run draws what the unbroken one would have."""
+    return (torch.initial_seed() + 1_000_003 * iteration + 7_919_000_027 * get_rank()) % 2**63
 
 
 @contextmanager

@@ -6,13 +6,16 @@ deviation or channel order would see wrong colours, and say nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
+from mmengine.model import BaseDataPreprocessor, ImgDataPreprocessor
 from torch import Tensor, nn
 
-__all__ = ['Normalization', 'NormalizationBridge']
+from mmkd.registry import MODELS
+
+__all__ = ['Normalization', 'NormalizationBridge', 'build_preprocessor']
 
 
 @dataclass(frozen=True)
@@ -32,12 +35,24 @@ class Normalization:
     pad_value: float = 0.0
 
     @classmethod
-    def of(cls, preprocessor: nn.Module | None) -> Normalization | None:
-        """Reads it from mmengine's, mmdet's or mmseg's; None where the preprocessor does not touch pixels."""
+    def of(cls, preprocessor: nn.Module | None, key: str = 'data_preprocessor') -> Normalization | None:
+        """Reads it from mmengine's, mmdet's or mmseg's; None where the preprocessor does not touch pixels.
+
+        Raises:
+            ValueError: It is another, of which it is not known what it does.
+        """
+        if preprocessor is None or type(preprocessor) is BaseDataPreprocessor:
+            return None
         # mmseg 1.2's is no ImgDataPreprocessor and has names of its own
         swaps_channels = getattr(preprocessor, '_channel_conversion', getattr(preprocessor, 'channel_conversion', None))
         if swaps_channels is None:
-            return None
+            raise ValueError(
+                f'{key}: it is not known what a {type(preprocessor).__name__} does to the pixels, so images cannot be '
+                "converted from the student's normalisation to the teacher's. Use one derived from mmengine's "
+                'ImgDataPreprocessor; or say what the teacher expects with teacher=dict(..., data_preprocessor=dict('
+                "mean=..., std=..., bgr_to_rgb=...)); or give it the student's images as they are with "
+                'teacher=dict(..., normalize=False)'
+            )
         numbers = {}
         if getattr(preprocessor, '_enable_normalize', False):
             numbers = {name: tuple(getattr(preprocessor, name).flatten().tolist()) for name in ('mean', 'std')}
@@ -69,8 +84,12 @@ class NormalizationBridge:
 
         A teacher whose preprocessor does not normalise pixels at all (mmengine's ``BaseDataPreprocessor``, which a
         model has that was configured without one) takes the student's images as they are, as in mmrazor.
+
+        Raises:
+            ValueError: Of one of them it is not known what it does.
         """
-        source, target = Normalization.of(student), Normalization.of(teacher)
+        source = Normalization.of(student, 'student.data_preprocessor')
+        target = Normalization.of(teacher, 'teacher.data_preprocessor')
         if target is None or source == target:
             return None
         return cls(source or Normalization(), target)
@@ -103,3 +122,26 @@ class NormalizationBridge:
             numbers = (self.student.mean, self.student.std, self.teacher.mean, self.teacher.std)
             self._on_device[device] = [torch.tensor(values, device=device)[:, None, None] for values in numbers]
         return self._on_device[device]
+
+
+def build_preprocessor(config: Mapping, key: str) -> nn.Module:
+    """Builds a data preprocessor that is asked for what it does to the pixels and nothing else.
+
+    Args:
+        config: Of mmengine's ``ImgDataPreprocessor`` unless ``type`` says otherwise: ``mean`` and ``std`` in the units
+            of the pixels, 0 to 255, in the order of the channels after ``bgr_to_rgb`` or ``rgb_to_bgr``.
+        key: The config key, for messages.
+
+    Raises:
+        ValueError: It is no such config.
+    """
+    if not isinstance(config, Mapping):
+        raise ValueError(f'{key}: a dict of mean, std and bgr_to_rgb was expected, got {config!r}')
+    config = {name: value for name, value in config.items() if name != '_scope_'}
+    try:
+        preprocessor = MODELS.build(config) if 'type' in config else ImgDataPreprocessor(**config)
+    except (TypeError, ValueError, AssertionError, KeyError) as error:
+        raise ValueError(f'{key}: {error}, got {config}') from error
+    if getattr(preprocessor, '_enable_normalize', False) and not (preprocessor.std > 0).all():
+        raise ValueError(f'{key}.std: numbers above 0 were expected, got {config["std"]}')
+    return preprocessor

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
-from mmengine.logging import print_log
+from mmengine.logging import MessageHub, print_log
 from mmengine.model import BaseModel, revert_sync_batchnorm
 from torch import Tensor, nn
 
 from .early_exit import Tap, run_until_last_tap
-from .isolation import preserve_rng_state
-from .network import build_network, resolve_network
-from .normalization import NormalizationBridge
+from .isolation import iteration_seed, own_random_numbers, preserve_rng_state
+from .network import build_network, device_of, is_mmengine_model, resolve_network, run_network
+from .normalization import NormalizationBridge, build_preprocessor
 from .teacher_weights import load_teacher_weights
 
 __all__ = ['FrozenTeacher']
@@ -33,15 +34,16 @@ class FrozenTeacher:
     ``state_dict()`` or ``modules()``, hence in no optimizer, checkpoint, moving average or DDP wrapper. It is built,
     and its checkpoint read, when it is first needed; testing a student never needs it. Copies of an algorithm share it.
 
-
     * Every layer is in eval mode (dropout too) and no gradient is kept. ``no_grad``, not ``inference_mode``: an
       inference tensor may not enter a loss that saves it for backward.
     * ``dtype`` is its own: the student's mixed precision does not touch it.
     * It sees the images in its own normalisation, whatever the student's is (:class:`NormalizationBridge`).
+    * It draws random numbers of its own, and what it does to data samples is done to copies.
     * Its forward ends at the last tap (:func:`run_until_last_tap`).
 
     Args:
-        network: A built model, or its config (see :func:`resolve_network`).
+        network: A built model, or its config (see :func:`resolve_network`). It need not be mmengine's: of any other
+            module the forward is called with the images alone.
         ckpt: The checkpoint: a path, or a URL as mmengine knows them. A distillation checkpoint stands for its
             student. Not needed for a built model.
         dtype: ``'bfloat16'`` or ``'float16'`` for autocast; None for float32.
@@ -51,6 +53,9 @@ class FrozenTeacher:
         early_exit: Whether the forward ends at the last tap.
         normalize: Whether images are converted to the teacher's normalisation.
         allow_random: Whether ``ckpt`` may be missing, for trials without a trained teacher.
+        data_preprocessor: What normalises its images, ``dict(mean=..., std=..., bgr_to_rgb=...)`` as of mmengine's
+            ``ImgDataPreprocessor`` (see :func:`build_preprocessor`); default the network's own. A network without one
+            takes the student's images as they are, with a warning.
 
     Raises:
         ValueError: An option has a value that is not known.
@@ -66,6 +71,7 @@ class FrozenTeacher:
         early_exit: bool = True,
         normalize: bool = True,
         allow_random: bool = False,
+        data_preprocessor: Mapping | None = None,
     ):
         if dtype not in DTYPES:
             raise ValueError(f'teacher.dtype: one of {list(DTYPES)} was expected, got {dtype!r}')
@@ -80,6 +86,7 @@ class FrozenTeacher:
         self.early_exit = early_exit
         self.normalize = normalize
         self.allow_random = allow_random
+        self._preprocessor = None if data_preprocessor is None else _preprocessor_of(data_preprocessor)
         self._model: nn.Module | None = None
         self._device: torch.device | None = None
         self._bridge: tuple[nn.Module | None, NormalizationBridge | None] | None = None
@@ -88,16 +95,26 @@ class FrozenTeacher:
     def from_config(cls, teacher: nn.Module | Mapping, teacher_ckpt: Any = NOT_GIVEN) -> FrozenTeacher:
         """Reads mmkd's form, ``dict(cfg_path=..., ckpt=..., dtype=...)``, and mmrazor's, with ``teacher_ckpt`` beside.
 
+        The options of a network that is built, or takes arguments of the same names, stand apart from it:
+        ``dict(model=<module or config>, dtype=..., data_preprocessor=...)``.
+
         mmrazor starts without a checkpoint where ``teacher_ckpt=None``. Written out like this it does so here too, with
         a warning; a checkpoint that is simply missing is an error once the teacher is needed.
 
         Raises:
-            ValueError: Two different checkpoints are given.
+            ValueError: Two different checkpoints are given, or a key beside ``model`` is unknown.
         """
         options = {}
         if isinstance(teacher, Mapping):
-            options = {key: teacher[key] for key in OPTIONS if key in teacher}
-            teacher = {key: value for key, value in teacher.items() if key not in OPTIONS}
+            apart = 'model' in teacher and not {'type', 'cfg_path'} & set(teacher)
+            names = (*OPTIONS, 'data_preprocessor') if apart else OPTIONS
+            options = {key: teacher[key] for key in names if key in teacher}
+            teacher = {key: value for key, value in teacher.items() if key not in names}
+            if apart:
+                unknown = sorted(set(teacher) - {'model', '_scope_'})
+                if unknown:
+                    raise ValueError(f'teacher: beside model the keys are {", ".join(names)}, got {unknown[0]!r}')
+                teacher = teacher['model']
         if teacher_ckpt is not NOT_GIVEN:
             if None not in (teacher_ckpt, options.get('ckpt')) and teacher_ckpt != options['ckpt']:
                 raise ValueError(f'teacher.ckpt={options["ckpt"]!r} and teacher_ckpt={teacher_ckpt!r} contradict')
@@ -149,14 +166,21 @@ class FrozenTeacher:
         if self._model is not None or isinstance(self.network, nn.Module):
             return self._model or self.network
         with preserve_rng_state():
-            return revert_sync_batchnorm(build_network(resolve_network(self.network, 'teacher')))
+            return revert_sync_batchnorm(build_network(self._config()))
+
+    def _config(self) -> Mapping:
+        """The full config of the network. What is no mmengine model knows of no preprocessor: it is used here."""
+        config = resolve_network(self.network, 'teacher')
+        if 'data_preprocessor' in config and not is_mmengine_model(config):
+            self._preprocessor = _preprocessor_of(config.pop('data_preprocessor'))
+        return config
 
     def _load(self) -> nn.Module:
         if isinstance(self.network, nn.Module):
             if self.ckpt is not None:
                 load_teacher_weights(self.network, self.ckpt)
             return self.network
-        config = resolve_network(self.network, 'teacher')
+        config = self._config()
         ckpt = self.ckpt or _pretrained_by_init_cfg(config)
         if ckpt is None and not self.allow_random:
             raise ValueError(
@@ -182,7 +206,7 @@ class FrozenTeacher:
     def to(self, device: torch.device | str) -> FrozenTeacher:
         """Moves the network; one that is not built yet, once it is."""
         self._device = torch.device(device)
-        if self._model is not None and _device_of(self._model) not in (None, self._device):
+        if self._model is not None and device_of(self._model) not in (None, self._device):
             self._model.to(device)
         return self
 
@@ -207,15 +231,16 @@ class FrozenTeacher:
         if model.training:
             model.eval()
         mode = 'tensor' if self.mode == 'auto' else self.mode
-        with torch.no_grad(), self._precision(inputs.device):
+        if mode == 'loss':  # computing losses, some models change the ground truth
+            data_samples = copy.deepcopy(data_samples)
+        iteration = MessageHub.get_current_instance().get_info('iter') or 0  # the Runner's
+        random_numbers = own_random_numbers(iteration_seed(iteration))
+        with torch.no_grad(), self._precision(inputs.device), random_numbers:
             bridge = self._bridge_from(student_preprocessor)
             images = inputs if bridge is None else bridge(inputs, data_samples)
 
             def forward() -> None:
-                if isinstance(model, BaseModel):
-                    model(images, data_samples, mode=mode)
-                else:
-                    model(images)
+                run_network(model, images, data_samples, mode)
 
             if taps is None or not self.early_exit:
                 forward()
@@ -225,7 +250,7 @@ class FrozenTeacher:
     def val_step(self, data: dict | tuple | list) -> list:
         """Predicts a batch of the data loader, with the teacher's own preprocessor, as ``BaseModel.val_step`` does."""
         model = self.model
-        with torch.no_grad(), self._precision(_device_of(model) or torch.device('cpu')):
+        with torch.no_grad(), self._precision(device_of(model) or torch.device('cpu')):
             return model.val_step(data)
 
     @contextmanager
@@ -238,11 +263,27 @@ class FrozenTeacher:
         # 'disabled' matters: within the student's autocast a plain block would be in its precision
         return torch.autocast(device.type, dtype=self.dtype, enabled=self.dtype is not None)
 
+    def check_normalization(self, student_preprocessor: nn.Module | None) -> None:
+        """Looks, before training, whether images can be converted from the student's normalisation.
+
+        Raises:
+            ValueError: Of one of the preprocessors it is not known what it does.
+        """
+        self._bridge_from(student_preprocessor)
+
     def _bridge_from(self, student_preprocessor: nn.Module | None) -> NormalizationBridge | None:
         if not self.normalize or student_preprocessor is None:
             return None
         if self._bridge is None or self._bridge[0] is not student_preprocessor:
-            own = getattr(self.model, 'data_preprocessor', None)
+            own = self.data_preprocessor
+            if own is None and not isinstance(self.model, BaseModel):
+                print_log(
+                    f'The teacher, a {type(self.model).__name__}, has no data_preprocessor: it sees the images '
+                    'normalised for the student. teacher=dict(..., data_preprocessor=dict(mean=..., std=..., bgr_to_rgb=...)) '
+                    'converts them, normalize=False says that they are meant to be the same.',
+                    logger='current',
+                    level=logging.WARNING,
+                )
             self._bridge = (student_preprocessor, NormalizationBridge.between(student_preprocessor, own))
         return self._bridge[1]
 
@@ -251,7 +292,8 @@ class FrozenTeacher:
     @property
     def data_preprocessor(self) -> nn.Module | None:
         """The teacher's own preprocessor."""
-        return getattr(self.model, 'data_preprocessor', None)
+        model = self.model  # building it may find the preprocessor in its config
+        return self._preprocessor or getattr(model, 'data_preprocessor', None)
 
     @data_preprocessor.setter
     def data_preprocessor(self, preprocessor: nn.Module) -> None:
@@ -271,6 +313,5 @@ def _pretrained_by_init_cfg(config: Mapping) -> str | None:
     return None
 
 
-def _device_of(model: nn.Module) -> torch.device | None:
-    tensor: Tensor | None = next(model.parameters(), None)
-    return None if tensor is None else tensor.device
+def _preprocessor_of(config: Mapping) -> nn.Module:
+    return build_preprocessor(config, 'teacher.data_preprocessor')

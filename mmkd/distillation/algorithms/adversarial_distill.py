@@ -7,14 +7,13 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
-from mmengine.dist import get_rank
 from torch import Tensor, nn
 
 from mmkd.registry import MODELS
 
 from .. import discriminators  # noqa: F401  registers the critics
 from ..holistic import MODES, CriticBatch, HolisticLoss, average_over_ranks, copy_to_ranks, critic_losses
-from ..isolation import preserve_rng_state
+from ..isolation import iteration_seed, preserve_rng_state
 from ..losses.functional import check_choice
 from ..short_form import compile_short_form, parse_short_form
 from .dense_distill import DenseDistill
@@ -82,7 +81,7 @@ class HolisticOptions:
             self.gradient_penalty = 10.0 if self.mode == 'wgan-gp' else 0.0
         for key, least in (('gradient_penalty', 0), ('discriminator_steps', 1), ('start_iter', 0)):
             value = getattr(self, key)
-            if not isinstance(value, (int, float)) or value < least:
+            if not isinstance(value, (int, float)) or not least <= value < float('inf'):
                 raise ValueError(f'holistic.{key}: a number of at least {least} was expected, got {value!r}')
 
     @property
@@ -307,9 +306,5 @@ class AdversarialDistill(DenseDistill):
         return {name: value.detach() for name, value in terms.items()}
 
     def _generator(self) -> torch.Generator:
-        """Random numbers of this iteration and process alone.
-
-        Those of the run stay untouched, and a resumed run draws what the uninterrupted one would have drawn.
-        """
-        seed = torch.initial_seed() + 1_000_003 * self.iteration + 7_919_000_027 * get_rank()
-        return torch.Generator().manual_seed(seed % 2**63)
+        """Random numbers of this iteration and process alone; those of the run stay untouched."""
+        return torch.Generator().manual_seed(iteration_seed(self.iteration))

@@ -61,8 +61,9 @@ class DenseDistill(SingleTeacherDistill):
 
     Args:
         student: The student: a model, its config, or a dict with ``cfg_path`` (see :func:`resolve_network`).
-        teacher: The teacher, likewise, with the options of :class:`FrozenTeacher` beside: ``ckpt``, ``dtype``,
-            ``mode``, ``early_exit``, ``normalize``, ``allow_random``.
+        teacher: The teacher, likewise or any other module, with the options of :class:`FrozenTeacher` beside: ``ckpt``,
+            ``dtype``, ``mode``, ``early_exit``, ``normalize``, ``allow_random``. With a built module they stand in
+            ``dict(model=<module>, dtype=..., data_preprocessor=dict(mean=..., std=..., bgr_to_rgb=...))``.
         distill: The losses in the short form, see :func:`parse_short_form`.
         distiller: The losses in mmrazor's vocabulary, in place of ``distill``. A ``ConfigurableDistiller`` is built as
             a :class:`DenseDistiller`, which understands ``levels`` in addition.
@@ -191,6 +192,7 @@ class DenseDistill(SingleTeacherDistill):
             ) from self._not_inferred
         if self.teacher.mode == 'auto' and not self._reads_modules_only():
             self.teacher.mode = 'loss'
+        self.teacher.check_normalization(self.data_preprocessor)
         on_regions = check_regions(self.distiller, self.student, model)
         self._regions = RegionWatch({self.distiller.title(name): source for name, source in on_regions.items()})
         settle_activations(self.distiller, self.student, model)

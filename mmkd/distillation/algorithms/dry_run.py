@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import torch
 from mmengine.logging import print_log
+from mmengine.model import BaseModel
 from mmengine.registry import DefaultScope
 from mmengine.structures import BaseDataElement, InstanceData, PixelData
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from mmkd.compat import import_mmrazor
 
 from ..early_exit import run_until_last_tap
 from ..isolation import evaluating, preserve_rng_state
+from ..network import device_of, run_network
 from ..short_form import Entry
 from ..teacher import FrozenTeacher
 from .dense_distiller import DenseDistiller, parts_of
@@ -29,10 +31,10 @@ __all__ = ['check_losses', 'dummy_batch', 'infer_channels']
 Channels = dict[str, list[tuple[int | None, int | None]]]
 
 
-def dummy_batch(size: Sequence[int], device: torch.device) -> tuple[Tensor, list[BaseDataElement]]:
+def dummy_batch(size: Sequence[int], device: torch.device | None) -> tuple[Tensor, list[BaseDataElement]]:
     """One image (1, 3, H, W) of noise, the same at each call, and a data sample that says how large it is."""
     height, width = size
-    image = torch.randn(1, 3, height, width, generator=torch.Generator().manual_seed(0)).to(device)
+    image = torch.randn(1, 3, height, width, generator=torch.Generator().manual_seed(0)).to(device or 'cpu')
     shape = (height, width)
     sizes = dict(img_shape=shape, ori_shape=shape, pad_shape=shape, batch_input_shape=shape, scale_factor=(1.0, 1.0))
     return image, [BaseDataElement(metainfo=sizes)]
@@ -75,9 +77,9 @@ def _channels_of(entries: Sequence[Entry], side: str, model: nn.Module, size: Se
     recorders.initialize(model)
     parts = {entry.name: parts_of(dict(entry.record(side), recorder=entry.name)) for entry in entries}
     taps = [tap_of(manager.get_recorder(part['recorder']), **_where(part)) for one in parts.values() for part in one]
-    image, samples = dummy_batch(size, next(model.parameters()).device)
+    image, samples = dummy_batch(size, device_of(model))
     with evaluating(model), preserve_rng_state(), torch.no_grad(), recorders.attached(model, learn=False):
-        run_until_last_tap(model, taps, lambda: model(image, samples, mode='tensor'))
+        run_until_last_tap(model, taps, lambda: run_network(model, image, samples, 'tensor'))
     channels = {}
     for entry in entries:
         try:
@@ -157,6 +159,8 @@ def _run_teacher(algorithm, image: Tensor, samples: list) -> None:
     missed = [recorder.source for recorder in recorders.recorders.values() if not recorder.data_buffer]
     if not missed:
         return
+    if not isinstance(teacher.model, BaseModel):
+        raise ValueError(f'teacher: the forward of {type(teacher.model).__name__} does not reach {missed[0]!r}')
     message = f"in mode='tensor' the teacher does not reach {missed[0]!r}"
     if teacher.mode == 'tensor':
         raise ValueError(f'teacher.mode: {message}')
