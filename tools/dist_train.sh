@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Trains on several processes: tools/dist_train.sh CONFIG GPUS [options of tools/train.py]
 # On several machines: NNODES=2 NODE_RANK=0 MASTER_ADDR=10.0.0.1 PORT=29500 on the first, NODE_RANK=1 on the second.
+# On one machine a free port is found where PORT is not given.
 # Without CUDA the processes run on the CPU and talk through gloo.
 set -euo pipefail
 if [ $# -lt 2 ] || ! [[ "$2" =~ ^[1-9][0-9]*$ ]]; then
@@ -12,10 +13,4 @@ CONFIG=$1
 GPUS=$2
 
 PYTHONPATH="$TOOLS/..${PYTHONPATH:+:$PYTHONPATH}" \
-exec "${PYTHON:-python}" -m torch.distributed.run \
-    --nnodes="${NNODES:-1}" \
-    --node-rank="${NODE_RANK:-0}" \
-    --master-addr="${MASTER_ADDR:-127.0.0.1}" \
-    --master-port="${PORT:-29500}" \
-    --nproc-per-node="$GPUS" \
-    "$TOOLS/train.py" "$CONFIG" --launcher pytorch "${@:3}"
+exec "${PYTHON:-python}" -m mmkd.utils.dist_run "$GPUS" "$TOOLS/train.py" "$CONFIG" --launcher pytorch "${@:3}"

@@ -38,6 +38,8 @@ BUILD_ERRORS = (AssertionError, AttributeError, ImportError, KeyError, OSError, 
 
 # Errors of the disk and of the process's limits, which no change of the config mends.
 MACHINE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
+PATIENCE = 5.0  # seconds
+LOST_CONNECTION = re.compile('Connection closed by peer|Connection reset by peer|Broken pipe')
 OUT_OF_MEMORY = re.compile('out of memory|allocate memory', re.IGNORECASE)
 
 # Keys that mmengine's runner and the tools read although a config need not have them.
@@ -127,6 +129,8 @@ def machine_error(error: BaseException) -> str | None:
     if isinstance(error, OSError) and error.errno in MACHINE_ERRORS:
         where = f'{error.filename}: ' if error.filename else ''
         return f'{where}{error.strerror}; after that is mended, --resume continues from the last checkpoint'
+    if isinstance(error, RuntimeError) and LOST_CONNECTION.search(text):
+        return f'another process of the run has ended: {text[:300]}'
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and OUT_OF_MEMORY.search(text)):
         return f'out of memory: {text[:300]}; a smaller batch_size or smaller images need less'
     return None

@@ -27,6 +27,19 @@ from .student import STUDENT_PREFIX
 __all__ = ['build_runner', 'check_checkpoint', 'finish', 'prepare_launch', 'prepare_model']
 
 
+# What mmengine reads of a launcher's environment, and who sets it.
+LAUNCHER_VARIABLES = dict(
+    pytorch=('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'MASTER_ADDR', 'MASTER_PORT'),
+    slurm=('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_NODELIST'),
+    mpi=('OMPI_COMM_WORLD_LOCAL_RANK', 'OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_SIZE', 'MASTER_ADDR'),
+)
+STARTED_THROUGH = dict(
+    pytorch='torchrun, as tools/dist_train.sh and dist_test.sh do',
+    slurm='srun, as tools/slurm_train.sh and slurm_test.sh do',
+    mpi='mpirun',
+)
+
+
 def prepare_launch(cfg: Config) -> None:
     """Makes a distributed run possible without CUDA.
 
@@ -39,9 +52,19 @@ def prepare_launch(cfg: Config) -> None:
     """
     if cfg.get('launcher', 'none') == 'none':
         return
-    if cfg.launcher == 'pytorch' and 'RANK' not in os.environ:
-        raise UserError('--launcher pytorch: start it through torchrun, as tools/dist_train.sh and dist_test.sh do')
+    missing = [name for name in LAUNCHER_VARIABLES.get(cfg.launcher, ()) if name not in os.environ]
+    if missing:
+        raise UserError(
+            f'--launcher {cfg.launcher}: the environment variable {missing[0]} is missing; start it through '
+            f'{STARTED_THROUGH[cfg.launcher]}'
+        )
     if torch.cuda.is_available():
+        local_rank = int(os.environ.get('LOCAL_RANK', 0))
+        if cfg.launcher == 'pytorch' and local_rank >= torch.cuda.device_count():
+            raise UserError(
+                f'--launcher pytorch: process {local_rank} of this machine has no GPU, {torch.cuda.device_count()} are '
+                'visible (CUDA_VISIBLE_DEVICES); start one process for each'
+            )
         return
     if cfg.launcher != 'pytorch':
         raise UserError(f"--launcher {cfg.launcher} needs CUDA; without it use 'pytorch' (tools/dist_train.sh)")
@@ -64,9 +87,9 @@ def build_runner(cfg: Config):
     from mmengine.registry import RUNNERS
     from mmengine.runner import Runner
 
-    load_checkpoints_safely(_checkpoint_keys(cfg))
     from mmkd.engine import prepare_runner
 
+    load_checkpoints_safely(_checkpoint_keys(cfg))
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     prepare_runner(runner)
     return runner

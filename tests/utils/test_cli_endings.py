@@ -118,6 +118,7 @@ def test_other_exceptions_keep_their_traceback():
 
 
 def test_another_rank_than_the_first_tells_the_launcher_and_does_not_print(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr('mmkd.utils.cli.PATIENCE', 0)
     monkeypatch.setenv('RANK', '1')
     monkeypatch.setenv('TORCHELASTIC_ERROR_FILE', str(tmp_path / 'error.json'))
 
