@@ -1,0 +1,26 @@
+# An eighth of the labels, and the teacher's word on all images: two with and two without labels in each batch of four.
+_base_ = 'camvid_lite0_kl.py'
+
+labelled = dict(
+    type={{_base_.dataset_type}},
+    data_root={{_base_.data_root}},
+    data_prefix=dict(img_path='images/train', seg_map_path='annotations/train'),
+    img_suffix={{_base_.img_suffix}},
+    pipeline={{_base_.train_pipeline}},
+    indices=list(range(0, 367, 8)),
+)
+unlabelled = dict(
+    type={{_base_.dataset_type}},
+    data_root={{_base_.data_root}},
+    data_prefix=dict(img_path='images/train'),
+    img_suffix={{_base_.img_suffix}},
+    pipeline=[step for step in _base_.train_pipeline if step['type'] != 'LoadAnnotations'],
+)
+train_dataloader = dict(
+    sampler=dict(_delete_=True, type='mmdet.MultiSourceSampler', batch_size=4, source_ratio=[1, 1]),
+    dataset=dict(
+        _delete_=True,
+        type='ConcatDataset',
+        datasets=[labelled, dict(type='mmkd.UnlabelledDataset', dataset=unlabelled)],
+    ),
+)

@@ -1,0 +1,23 @@
+# The teacher on CamVid: EfficientNet-Lite2, larger crops and twice the batch of a student.
+_base_ = ['_base_/efficientnet_pyramid.py', '_base_/camvid_256x192.py']
+
+crop_size = (128, 192)
+max_iters = 1000
+model = dict(
+    data_preprocessor=dict(size=crop_size),
+    backbone=dict(name='tf_efficientnet_lite2', ckpt='efficientnet-lite2', frozen_stages=0),
+    decode_head=dict(in_channels=[24, 48, 120, 352]),
+)
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadAnnotations'),
+    dict(type='RandomChoiceResize', scales=[(256 * tenths // 10, 192 * tenths // 10) for tenths in range(7, 16)]),
+    dict(type='RandomCrop', crop_size=crop_size, cat_max_ratio=0.75),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='PhotoMetricDistortion'),
+    dict(type='PackSegInputs'),
+]
+train_dataloader = dict(batch_size=8, dataset=dict(pipeline=train_pipeline))
+train_cfg = dict(max_iters=max_iters, val_interval=250)
+param_scheduler = [dict(type='PolyLR', power=0.9, eta_min=0.0, begin=0, end=max_iters, by_epoch=False)]
+default_hooks = dict(checkpoint=dict(interval=250))
