@@ -38,9 +38,9 @@ BUILD_ERRORS = (AssertionError, AttributeError, ImportError, KeyError, OSError, 
 
 # Errors of the disk and of the process's limits, which no change of the config mends.
 MACHINE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
-PATIENCE = 5.0  # seconds
 LOST_CONNECTION = re.compile('Connection closed by peer|Connection reset by peer|Broken pipe')
 OUT_OF_MEMORY = re.compile('out of memory|allocate memory', re.IGNORECASE)
+PATIENCE = 5.0  # seconds that a process with an error waits for rank 0
 
 # Keys that mmengine's runner and the tools read although a config need not have them.
 OPTIONAL_KEYS = {
@@ -114,6 +114,8 @@ def _end(message: str, code: int, from_any_rank: bool = False) -> None:
         print(f'error: {message}', file=sys.stderr)
     if for_launcher:
         Path(for_launcher).write_text(json.dumps(dict(message=message, timestamp=int(time.time()))))
+        if os.environ.get('RANK') != '0':  # which is about to say the same and to clean up; the first that ends ends all
+            time.sleep(PATIENCE)
     torch = sys.modules.get('torch')
     if torch is not None and torch.distributed.is_available() and torch.distributed.is_initialized():
         # taking the interpreter down may wait for the other processes, which wait for this one
