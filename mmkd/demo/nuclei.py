@@ -37,12 +37,12 @@ class Model:
     test_config: str
 
 
-TEACHER = Model('teacher', 'teacher', 'centermask_v39_nuclei.py', 'centermask_v39_nuclei.py')
-STUDENT = 'centermask-lite_v19-slim_nuclei.py'
+TEACHER = Model('teacher', 'teacher', 'centermask_efficientnet-lite2_nuclei.py', 'centermask_efficientnet-lite2_nuclei.py')
+STUDENT = 'centermask-lite_v19-slim-dw_nuclei.py'
 MODELS = (
     TEACHER,
     Model('student', 'student', STUDENT, STUDENT),
-    Model('student_kd', 'student + KD', 'centermask-lite_v19-slim_from_v39_nuclei.py', STUDENT),
+    Model('student_kd', 'student + KD', 'centermask-lite_v19-slim-dw_from_lite2_nuclei.py', STUDENT),
 )
 
 

@@ -1,13 +1,13 @@
 # The student of the demo once more, on the same schedule and seed, now with its teacher.
-_base_ = ['./centermask-lite_v19-slim_nuclei.py', '../_base_/distill.py']
+_base_ = ['./centermask-lite_v19-slim-dw_nuclei.py', '../_base_/distill.py']
 
 model = dict(
     _delete_=True,
     type='mmkd.DenseDistill',
     student={{_base_.model}},
     teacher=dict(
-        cfg_path='{{ fileDirname }}/centermask_v39_nuclei.py',
-        ckpt='{{$MMKD_TEACHER_CKPT:work_dirs/centermask_v39_nuclei/iter_180.pth}}',
+        cfg_path='{{ fileDirname }}/centermask_efficientnet-lite2_nuclei.py',
+        ckpt='{{$MMKD_TEACHER_CKPT:{{ fileDirname }}/nuclei_teacher/centermask_efficientnet-lite2_nuclei.pth}}',
     ),
     distill=dict(
         cls=dict(

@@ -1,0 +1,13 @@
+# The student of the demo, taught the class logits of its teacher.
+_base_ = ['./centermask-lite_v19-slim-dw_nuclei.py', '../_base_/centermask_kd_nuclei.py']
+
+model = dict(
+    _delete_=True,
+    type='mmkd.DenseDistill',
+    student={{_base_.model}},
+    teacher=dict(
+        cfg_path='{{ fileDirname }}/centermask_efficientnet-lite2_nuclei.py',
+        ckpt='{{$MMKD_TEACHER_CKPT:{{ fileDirname }}/nuclei_teacher/centermask_efficientnet-lite2_nuclei.pth}}',
+    ),
+    distill=dict(cls={{_base_.kd_terms.kl}}),
+)

@@ -1,4 +1,0 @@
-# As centermask-lite_v19-slim_from_v39_nuclei_head.py, and the correlation of consecutive features.
-_base_ = './centermask-lite_v19-slim_from_v39_nuclei_head.py'
-
-model = dict(distill=dict(correlation={{_base_.kd_terms.correlation}}))
