@@ -74,7 +74,7 @@ class HolisticLoss(nn.Module):
     def __init__(self, loss_weight: float = 0.1, align: str = 'none', align_corners: bool = False):
         super().__init__()
         check_choice('holistic.align', align, ALIGN)
-        check_weight('holistic.loss_weight', loss_weight)
+        check_weight('HolisticLoss: loss_weight', loss_weight)
         self.loss_weight = loss_weight
         self.align = align
         self.align_corners = align_corners

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from mmengine.logging import MessageHub
 from mmengine.model import BaseModule, ModuleList
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmkd.compat import import_mmrazor
 from mmkd.registry import MODELS
@@ -98,6 +98,7 @@ class DenseDistiller(ConfigurableDistiller):
         names: Mapping[str, str] | None = None,
         **kwargs,
     ):
+        self.names = names or {}  # before the losses are built, whose mistakes are told by these names
         super().__init__(**kwargs)
         given = [level_reduction] if isinstance(level_reduction, str) else level_reduction.values()
         unknown = [word for word in given if word not in REDUCTIONS]
@@ -105,9 +106,22 @@ class DenseDistiller(ConfigurableDistiller):
             raise ValueError(f'level_reduction: one of {list(REDUCTIONS)} was expected, got {unknown[0]!r}')
         self.level_reduction = level_reduction
         self.start_iter = start_iter or {}
-        self.names = names or {}
         self.networks: tuple | None = None  # student and teacher, while a batch is learned from; set by the algorithm
         self.data_samples: Sequence | None = None  # of the batch that is being learned from; set by the algorithm
+
+    def build_distill_losses(self, losses: Mapping[str, Mapping] | None = None) -> nn.ModuleDict:
+        """Builds the losses.
+
+        Raises:
+            ValueError: An option of a loss is wrong; says of which.
+        """
+        built = nn.ModuleDict()
+        for name, config in (losses or {}).items():
+            try:
+                built.update(super().build_distill_losses({name: config}))
+            except (TypeError, ValueError) as error:
+                raise ValueError(f'{self.title(name)}.loss: {error}') from error
+        return built
 
     def init_weights(self) -> None:
         """Initialises the connectors, which mmrazor forgets, on random numbers of their own.

@@ -118,9 +118,9 @@ def check_batch(
         ValueError: They are not.
     """
     shapes = f'student {tuple(student.shape)}, teacher {tuple(teacher.shape)}'
+    check_layout(loss, student, teacher)
     if student.dim() < 2 or student.dim() != teacher.dim():
         raise ValueError(f'{loss}: expected two tensors (N, C, *) of as many dimensions, but got {shapes}')
-    check_layout(loss, student, teacher)
     if only_maps and student.dim() != 4:
         raise ValueError(f'{loss}: expected maps (N, C, H, W), but got {shapes}')
     if student.shape[0] != teacher.shape[0]:

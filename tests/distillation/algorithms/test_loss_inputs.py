@@ -6,7 +6,7 @@ from distillation_toys import batch, toy
 from mmengine.structures import BaseDataElement
 
 from mmkd.distillation.algorithms import DenseDistill
-from mmkd.distillation.losses import DistillationLoss
+from mmkd.distillation.losses import DistillationLoss, localization_distillation_loss
 from mmkd.distillation.short_form import compile_short_form, parse_short_form
 from mmkd.registry import MODELS
 
@@ -121,3 +121,79 @@ def test_further_taps_are_written_out():
 def test_mistakes_in_further_taps_are_named(inputs, message):
     with pytest.raises(ValueError, match=message):
         parse_short_form(dict(x=dict(taps='neck', inputs=inputs, loss=dict(type='ScoredByTheTeacher'))))
+
+
+# ---- mmkd's own losses -----------------------------------------------------------------------------------------------
+
+
+def test_localization_distillation_has_one_denominator_over_the_levels_of_a_config():
+    """Two levels without objects beside one with some leave that one's loss as it is."""
+    network = toy(channels=4, out_channels=8, num_classes=8, dropout=0.0)
+    scores = dict(side='teacher', source='bbox_head.conv_cls')
+    algorithm = DenseDistill(
+        student=network,
+        teacher=dict(network, allow_random=True),
+        distill=dict(x=dict(taps='neck', inputs=dict(scores_T=scores), loss=dict(type='LocalizationDistillationLoss'))),
+        dry_run=dict(size=(32, 32)),
+    )
+    algorithm.prepare()
+    head = algorithm.teacher.model.bbox_head.conv_cls
+    head.register_forward_hook(lambda module, args, out: out if out.shape[-1] == 24 else torch.full_like(out, -1e3))
+    loss = algorithm(batch((32, 48)), mode='loss')['distill.loss_x']
+    student, teacher, logits = maps(algorithm)
+    expected = localization_distillation_loss(student[0], teacher[0], weight=logits[0].sigmoid().amax(1))
+    torch.testing.assert_close(loss, expected)
+
+
+@pytest.mark.parametrize(
+    ('loss', 'message'),
+    [
+        (dict(type='FeatureMSELoss', weight='1.0'), "FeatureMSELoss: loss_weight: expected a number of .*got '1.0'"),
+        (dict(type='FeatureMSELoss', loss_weight=-1), 'FeatureMSELoss: loss_weight: .*of at least 0, but got -1'),
+        (dict(type='PixelWiseLoss', temperature=float('inf')), 'temperature: expected a finite number above 0'),
+        (dict(type='FeatureMSELoss', ignore_index=255), "unexpected keyword argument 'ignore_index'"),
+    ],
+)
+@pytest.mark.parametrize('short', [True, False])
+def test_a_wrong_option_of_a_loss_is_told_with_its_key(loss, message, short):
+    short_form = dict(x=dict(taps='neck', loss=loss))
+    if short:
+        options = dict(distill=short_form)
+    else:
+        options = dict(distiller=compile_short_form(parse_short_form(short_form), {}))
+        del options['distiller']['names']
+    with pytest.raises(ValueError, match=rf'^distill\.(x|loss_x)\.loss: .*{message}'):
+        DenseDistill(student=STUDENT, teacher=TEACHER, dry_run=dict(size=(32, 32)), **options)
+
+
+class Tokens(torch.nn.Module):
+    """Maps as a transformer's tokens."""
+
+    def forward(self, x):
+        return x.flatten(2).transpose(1, 2)
+
+
+def test_tokens_are_refused_by_losses_and_laid_out_by_their_connector():
+    def networks():
+        student, teacher = MODELS.build(STUDENT), MODELS.build({k: v for k, v in TEACHER.items() if k in STUDENT})
+        student.backbone.tokens = Tokens()
+        student.backbone.register_forward_hook(lambda module, args, out: module.tokens(out) is None or None)
+        return student, teacher
+
+    def build(**entry):
+        student, teacher = networks()
+        taps = dict(student='backbone.tokens', teacher='backbone')
+        return DenseDistill(
+            student=student, teacher=teacher, distill=dict(x=dict(taps=taps, **entry)), dry_run=dict(size=(32, 32))
+        )
+
+    with pytest.raises(ValueError, match=r'distill.x: .*tokens \(N, L, C\).*TokenMapConnector'):
+        build(loss=dict(type='FeatureMSELoss')).prepare()
+    with pytest.raises(ValueError, match=r'distill.x: ConvConnector: .*tokens \(N, L, C\).*TokenMapConnector'):
+        build(connector='conv1x1', loss=dict(type='FeatureMSELoss')).prepare()
+    algorithm = build(connector=dict(type='TokenMapConnector'), loss=dict(type='FeatureMSELoss'))
+    algorithm.prepare()
+    connector = next(iter(algorithm.distiller.connectors.values()))
+    connector = connector.levels[0] if hasattr(connector, 'levels') else connector
+    assert connector.align.conv.weight.shape == (8, 4, 1, 1)
+    assert algorithm(batch((32, 32)), mode='loss')['distill.loss_x'] > 0

@@ -21,7 +21,7 @@ class TestAttentionTransferLoss(LossTester):
     bad_shapes = [
         ((2, 5, 4, 4), (1, 5, 4, 4), 'different batch sizes'),
         ((2, 5, 4, 4), (2, 5, 8, 8), "spatial sizes.*align='student'"),
-        ((2, 5, 4), (2, 5, 4), r'\(N, C, H, W\)'),
+        ((2, 5, 4), (2, 5, 4), r'tokens \(N, L, C\)'),
     ]
 
     @staticmethod

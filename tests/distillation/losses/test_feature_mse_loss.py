@@ -21,7 +21,7 @@ class TestFeatureMSELoss(LossTester):
         ((2, 128, 4, 4), (2, 256, 4, 4), r'channels.*teacher \(2, 256, 4, 4\).*connector="conv1x1"'),
         ((2, 5, 4, 4), (1, 5, 4, 4), 'different batch sizes'),
         ((2, 5, 4, 4), (2, 5, 8, 8), "spatial sizes.*align='student'"),
-        ((2, 5, 4, 4), (2, 5, 4), r'\(N, C, \*\)'),
+        ((2, 5, 4, 4), (2, 5, 4), r'tokens \(N, L, C\)'),
     ]
 
     @staticmethod

@@ -49,7 +49,7 @@ class TestPairWiseLoss(LossTester):
         ((2, 5, 4, 4), (1, 5, 4, 4), 'different batch sizes'),
         ((2, 5, 64, 64), (2, 5, 65, 65), r'node grids, \(2, 2\) and \(3, 3\).*nodes=\(h, w\)'),
         ((2, 5, 4), (2, 5, 4), r'maps \(N, C, H, W\)'),
-        ((2, 5, 4, 4), (2, 5, 4), r'\(N, C, \*\)'),
+        ((2, 5, 4, 4), (2, 5, 4), r'tokens \(N, L, C\)'),
     ]
 
     @staticmethod

@@ -34,7 +34,7 @@ class TestPixelWiseLoss(LossTester):
         ((2, 20, 4, 4), (2, 80, 4, 4), r'classes.*student \(2, 20, 4, 4\), teacher \(2, 80, 4, 4\)'),
         ((2, 5, 4, 4), (1, 5, 4, 4), 'different batch sizes'),
         ((2, 5, 4, 4), (2, 5, 8, 8), "spatial sizes.*align='student'"),
-        ((2, 5, 4, 4), (2, 5, 4), r'\(N, C, \*\)'),
+        ((2, 5, 4, 4), (2, 5, 4), r'tokens \(N, L, C\)'),
         ((4,), (4,), r'\(N, C, \*\)'),
         ((2, 1, 4, 4), (2, 1, 4, 4), "one class is always 1 and teaches nothing.*activation='sigmoid'"),
     ]
