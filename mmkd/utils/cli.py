@@ -114,7 +114,7 @@ def _end(message: str, code: int, from_any_rank: bool = False) -> None:
         print(f'error: {message}', file=sys.stderr)
     if for_launcher:
         Path(for_launcher).write_text(json.dumps(dict(message=message, timestamp=int(time.time()))))
-        if os.environ.get('RANK') != '0':  # which is about to say the same and to clean up; the first that ends ends all
+        if os.environ.get('RANK') != '0':  # which may be about to say the same and to clean up
             time.sleep(PATIENCE)
     torch = sys.modules.get('torch')
     if torch is not None and torch.distributed.is_available() and torch.distributed.is_initialized():
@@ -172,6 +172,9 @@ def user_errors(
 def _one_line(error: BaseException) -> str:
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)  # a KeyError quotes itself
     text = ' '.join(text.split()).partition(' Please check whether the value of')[0]
+    variable = re.match(r'`(\w+)` cannot be found in `os.environ`', text)
+    if variable and variable[1] in os.environ:  # mmengine's words for one that is there, and empty
+        return f"the environment variable {variable[1]} is empty; set it, or unset it to take the config's default"
     return text or type(error).__name__
 
 
