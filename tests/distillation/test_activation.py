@@ -211,3 +211,34 @@ def test_first_config_of_the_readme_fits_its_head():
     assert entry.loss.get('activation', 'auto') in ('auto', head_activation(model, entry.taps))
     assert head_activation(model, entry.taps) == 'sigmoid'
     assert MODELS.build(entry.loss).activation in ('auto', 'sigmoid')
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('folder', ['kd', '_quick_'])
+def test_every_config_fits_its_head_or_says_that_it_does_not(folder):
+    """Heads alone are built, each once. CenterMask_KD's rows repeat its softmax on a head of sigmoids."""
+    known, taught = {}, 0
+    for path in sorted((ROOT / 'configs' / folder).glob('*.py')):
+        model = Config.fromfile(path).get('model', {})
+        for name, entry in model.get('distill', {}).items():
+            taps = entry.taps.get('student', entry.taps) if isinstance(entry.taps, dict) else entry.taps
+            loss = entry.loss.loss if entry.loss.type == 'mmkd.LogitStandardized' else entry.loss
+            if loss.type not in ('mmkd.PixelWiseLoss', 'mmkd.DISTLoss'):
+                continue
+            source, data_idx = (taps.source, taps.get('data_idx')) if isinstance(taps, dict) else (taps, None)
+            head = source.split('.')[0]
+            config = model.student[head]
+            key = str(config)
+            if key not in known:
+                known[key] = nn.Module()
+                setattr(known[key], head, MODELS.build(config))
+            found = head_activation(known[key], source, data_idx)
+            written = 'softmax' if loss.type == 'mmkd.DISTLoss' else loss.get('activation', 'auto')
+            where = f'{path.name}, {name}'
+            if written == 'auto':
+                assert found, where
+            elif found not in (None, written):
+                assert (found, written) == ('sigmoid', 'softmax'), where
+                assert re.search(r'centermask-lite_v19_from_v\d+_(coco|voc)', path.name), where
+            taught += 1
+    assert taught > 5
