@@ -180,7 +180,7 @@ def _one_line(error: BaseException) -> str:
 
 def _keys_meant(message: str, cfg: Config) -> list[str]:
     """The dotted keys of the config that a registry's or a constructor's message is about."""
-    unknown_type = re.search(r'(\S+) is not in the \S+ registry', message)
+    unknown_type = re.search(r'(\S+) is not in the \S+( \S+)* registry', message)
     unknown_argument = re.search(r"unexpected keyword argument '(\w+)'", message)
     found = []
     for key, value in walk(cfg._cfg_dict, ''):

@@ -45,19 +45,20 @@ class StudentCheckpointHook(Hook):
     def __init__(self, suffix: str = '_student'):
         self.suffix = suffix
         self._student: dict[str, Any] | None = None
+        self._distils = False
         self._config_text = ''
 
-    def before_train(self, runner: Runner) -> None:
+    def before_run(self, runner: Runner) -> None:
         """Finds out whether the run distils."""
         DurableCheckpointHook.take_over(runner)  # which says where something was saved
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        if any(name.startswith(STUDENT_PREFIX) for name, _ in model.named_parameters()):
-            self._config_text = student_run_config(runner.cfg).pretty_text  # takes a second, so only once
+        self._distils = any(name.startswith(STUDENT_PREFIX) for name, _ in model.named_parameters())
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Takes the student out of what is about to be saved."""
-        state_dict = strip_prefix(checkpoint['state_dict'], STUDENT_PREFIX) if self._config_text else None
+        state_dict = strip_prefix(checkpoint['state_dict'], STUDENT_PREFIX) if self._distils else None
         if state_dict:
+            self._config_text = self._config_text or student_run_config(runner.cfg).pretty_text  # takes a second
             meta = dict(checkpoint.get('meta', {}), cfg=self._config_text)
             self._student = dict(meta=meta, state_dict=state_dict)
 
@@ -72,7 +73,7 @@ class StudentCheckpointHook(Hook):
     def after_remove_checkpoint(self, runner: Runner, path: str) -> None:
         """Removes the student of a checkpoint that was removed."""
         backend = get_file_backend(path)
-        if self._config_text and backend.isfile(self._path_beside(path)):
+        if self._distils and backend.isfile(self._path_beside(path)):
             backend.remove(self._path_beside(path))
 
     def _path_beside(self, path: str) -> str:
