@@ -256,7 +256,7 @@ class CenterMaskFCOSHead(FCOSHead):
 
         results = []
         for i, img_meta in enumerate(batch_img_metas):
-            found = scores[i] >= 0
+            found = (scores[i] >= 0).nonzero().squeeze(1)  # once: each boolean index waits for the device
             found_points = points[i][found]
             boxes = self.bbox_coder.decode(found_points, distances[i][found], max_shape=img_meta.get('img_shape'))
             candidates = InstanceData(bboxes=boxes, scores=scores[i][found], labels=labels[i][found])
@@ -307,7 +307,7 @@ class CenterMaskFCOSHead(FCOSHead):
         min_size = cfg.get('min_bbox_size', -1)
         if min_size >= 0:
             width, height = get_box_wh(results.bboxes)
-            results = results[(width > min_size) & (height > min_size)]
+            results = results[((width > min_size) & (height > min_size)).nonzero().squeeze(1)]
         if with_nms:
             scores, keep = _suppress(get_box_tensor(results.bboxes), results.scores, results.labels, cfg['nms'])
             results = results[keep]
@@ -337,7 +337,7 @@ def _suppress(boxes: Tensor, scores: Tensor, labels: Tensor, nms: dict) -> tuple
     # mmcv keeps classes apart by moving them by the largest coordinate, which does not clear boxes that reach below
     # zero. From zero on it does.
     detections, keep = batched_nms(boxes - boxes.min(), scores, labels, nms)
-    found = keep < boxes.shape[0] - 1
+    found = (keep < boxes.shape[0] - 1).nonzero().squeeze(1)
     return detections[found, -1], keep[found]
 
 

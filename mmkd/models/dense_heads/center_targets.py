@@ -147,17 +147,19 @@ def center_targets(
         The targets. Objects whose centre lies outside of the map, or which have no area, are left out.
     """
     device = batch_gt_instances[0].labels.device
-    number, _, height, width = shape
-    counts = torch.tensor([len(instances.labels) for instances in batch_gt_instances], device=device)
-    image = torch.repeat_interleave(torch.arange(number, device=device), counts)
-    order = torch.arange(len(image), device=device) - (counts.cumsum(0) - counts)[image]
+    height, width = shape[-2:]
+    counts = [len(instances.labels) for instances in batch_gt_instances]
+    # made on the host, which knows the counts, and moved at once
+    image = torch.tensor([i for i, count in enumerate(counts) for _ in range(count)], dtype=torch.long)
+    order = torch.tensor([j for count in counts for j in range(count)], dtype=torch.long)
+    image, order = torch.stack([image, order]).to(device, non_blocking=True)
     box = torch.cat([get_box_tensor(instances.bboxes).reshape(-1, 4) for instances in batch_gt_instances]).float()
     box = box / stride
     label = torch.cat([instances.labels for instances in batch_gt_instances])
     center, size = (box[:, :2] + box[:, 2:]) / 2, box[:, 2:] - box[:, :2]
     cell = center.floor().long()
-    limit = torch.tensor([width, height], device=device)
-    keep = ((cell >= 0) & (cell < limit) & (size > 0)).all(1)
+    inside = (cell[:, 0] < width) & (cell[:, 1] < height)
+    keep = (inside & ((cell >= 0) & (size > 0)).all(1)).nonzero()[:, 0]  # once: each boolean index waits for the device
     image, order, box, label, center, size, cell = (x[keep] for x in (image, order, box, label, center, size, cell))
 
     if radius == 'cornernet':

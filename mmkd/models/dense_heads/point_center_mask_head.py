@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -18,6 +18,7 @@ from mmkd.registry import MODELS
 
 from .center_targets import CenterTargets, center_targets
 from .mask_assembly import assemble_logits, cells_of_boxes, masks_at_stride
+from .point_branch import PointBranch
 from .point_mask_decoding import decode_centers, instances_of_image
 
 __all__ = ['PointCenterMaskHead', 'PointMaskMaps']
@@ -35,14 +36,14 @@ class PointMaskMaps(NamedTuple):
         heatmap: Logits of an object of each class having its centre in a cell.
         offset: x and y of that centre in the cell, in cells.
         size: Width and height of the object, in cells.
-        shape: Logits of the S x S mask of the object, row after row.
+        shape: Logits of the S x S mask of the object, row after row; None where they are made at single cells only.
         saliency: Logits of a cell being of some object (1 channel), or of one of each class.
     """
 
     heatmap: Tensor
     offset: Tensor
     size: Tensor
-    shape: Tensor
+    shape: Tensor | None
     saliency: Tensor
 
 
@@ -126,9 +127,11 @@ class PointCenterMaskHead(BaseDenseHead):
 
         channels = (num_classes, 2, 2, shape_size**2, num_classes if self.class_specific else 1)
         for name, number in zip(BRANCHES, channels, strict=True):
-            self.add_module(f'{name}_head', _branch(in_channels, feat_channels, number))
+            self.add_module(f'{name}_head', PointBranch(in_channels, feat_channels, number))
         self.auxiliary_heads = nn.ModuleList(
-            nn.ModuleDict({n: _branch(in_channels, feat_channels, c) for n, c in zip(BRANCHES, channels, strict=True)})
+            nn.ModuleDict(
+                {n: PointBranch(in_channels, feat_channels, c) for n, c in zip(BRANCHES, channels, strict=True)}
+            )
             for _ in range(num_stacks - 1)
         )
         self.loss_heatmap = MODELS.build(loss_heatmap or dict(type='mmkd.CenterFocalLoss'))
@@ -158,14 +161,26 @@ class PointCenterMaskHead(BaseDenseHead):
             ValueError: Another number of maps.
         """
         self._check_number(x)
-        return PointMaskMaps(*(getattr(self, f'{name}_head')(x[-1]) for name in BRANCHES))
+        return PointMaskMaps(**{name: branch(x[-1]) for name, branch in self._branches()[-1].items()})
+
+    def forward_but_shapes(self, x: Sequence[Tensor]) -> PointMaskMaps:
+        """As :meth:`forward`, with None in place of the shapes, which :meth:`shapes_at` gives where they are wanted."""
+        self._check_number(x)
+        return _all_but_shapes(self._branches()[-1], x[-1])
+
+    def shapes_at(self, x: Sequence[Tensor], image: Tensor, row: Tensor, column: Tensor) -> Tensor:
+        """Logits of the local shapes (K, S * S) at cells, each given by three (K,)."""
+        return self.shape_head.at(x[-1], image, row, column)
 
     def forward_all(self, x: Sequence[Tensor]) -> list[PointMaskMaps]:
         """The branches on each of the maps, the last one last."""
         self._check_number(x)
-        stacks = zip(self.auxiliary_heads, x[:-1], strict=True)
-        auxiliary = [PointMaskMaps(*(heads[name](feature) for name in BRANCHES)) for heads, feature in stacks]
-        return [*auxiliary, self(x)]
+        stacks = zip(self._branches(), x, strict=True)
+        return [PointMaskMaps(**{name: branch(y) for name, branch in branches.items()}) for branches, y in stacks]
+
+    def _branches(self) -> list[dict[str, PointBranch]]:
+        """Those on each of the maps, by name."""
+        return [*map(dict, self.auxiliary_heads), {name: getattr(self, f'{name}_head') for name in BRANCHES}]
 
     def _check_number(self, x: Sequence[Tensor]) -> None:
         if len(x) != self.num_stacks:
@@ -186,32 +201,52 @@ class PointCenterMaskHead(BaseDenseHead):
         Returns:
             ``loss_heatmap``, ``loss_offset``, ``loss_size``, ``loss_mask``, and ``loss_saliency`` if there is one.
         """
+        self._check_number(x)
         instances, _, _ = unpack_gt_instances(batch_data_samples)
-        return self.loss_by_feat(self.forward_all(x), instances)
+        branches = self._branches()
+        stacks = [_all_but_shapes(of_map, y) for of_map, y in zip(branches, x, strict=True)]
+        targets, chosen, masks = self._targets(instances, stacks[0].heatmap.shape)
+        # A map of S * S channels, of which a loss reads the columns at objects, would be the largest tensor of all.
+        cells = targets.image[chosen], targets.row[chosen], targets.column[chosen]
+        shapes = [of_map['shape'].at(y, *cells) for of_map, y in zip(branches, x, strict=True)]
+        return self._losses(stacks, shapes, targets, chosen, masks)
 
     def loss_by_feat(self, stacks: list[PointMaskMaps], batch_gt_instances: list[InstanceData]) -> dict[str, Tensor]:
-        """As :meth:`loss`, from what the branches gave. Computed in single precision, also under autocast."""
-        with torch.autocast(stacks[0].heatmap.device.type, enabled=False):
-            shape = stacks[0].heatmap.shape
-            targets = center_targets(batch_gt_instances, shape, self.stride, self.gaussian_radius, self.min_overlap)
-            masks = self._mask_targets(targets, batch_gt_instances, shape)
-            losses = [self._loss_of_stack(PointMaskMaps(*(x.float() for x in maps)), targets, masks) for maps in stacks]
+        """As :meth:`loss`, from what the branches gave."""
+        targets, chosen, masks = self._targets(batch_gt_instances, stacks[0].heatmap.shape)
+        shapes = [maps.shape[targets.image[chosen], :, targets.row[chosen], targets.column[chosen]] for maps in stacks]
+        return self._losses(stacks, shapes, targets, chosen, masks)
+
+    def _losses(self, stacks: list[PointMaskMaps], shapes: list[Tensor], targets, chosen, masks) -> dict[str, Tensor]:
+        """The mean over the maps, in single precision, also under autocast; ``shapes`` (M, S * S) of chosen objects."""
+        with torch.autocast(masks.device.type, enabled=False):
+            losses = []
+            for maps, shape in zip(stacks, shapes, strict=True):
+                maps = PointMaskMaps(*(None if x is None else x.float() for x in maps))
+                losses.append(self._loss_of_stack(maps, shape.float(), targets, chosen, masks))
         return {name: sum(loss[name] for loss in losses) / len(losses) for name in losses[0]}
+
+    def _targets(self, batch_gt_instances, shape) -> tuple[CenterTargets, Tensor, Tensor]:
+        """What the branches learn from, and :meth:`_mask_targets`."""
+        with torch.autocast(batch_gt_instances[0].labels.device.type, enabled=False):
+            targets = center_targets(batch_gt_instances, shape, self.stride, self.gaussian_radius, self.min_overlap)
+            return targets, *self._mask_targets(targets, batch_gt_instances, shape)
 
     def _mask_targets(self, targets: CenterTargets, batch_gt_instances, shape) -> tuple[Tensor, Tensor]:
         """Which of the objects to learn masks from (M,), and how much of each cell they cover (M, H, W)."""
+        device = targets.heatmap.device
+        image, number = torch.stack([targets.image, targets.number]).cpu()  # the masks are on the host as well
         chosen, masks = [], []
         for i, instances in enumerate(batch_gt_instances):
-            mine = (targets.image == i).nonzero()[:, 0]
+            mine = (image == i).nonzero()[:, 0]
             if self.max_masks_per_img is not None and len(mine) > self.max_masks_per_img:
-                mine = mine[torch.randperm(len(mine), device=mine.device)[: self.max_masks_per_img].sort()[0]]
+                mine = mine[torch.randperm(len(mine))[: self.max_masks_per_img].sort()[0]]
             chosen.append(mine)
-            place = (*shape[-2:], self.stride, targets.heatmap.device)
-            masks.append(masks_at_stride(instances.masks, targets.number[mine], *place))
+            masks.append(masks_at_stride(instances.masks, number[mine], *shape[-2:], self.stride, device))
         masks = torch.cat(masks)
-        return torch.cat(chosen), (masks >= 0.5).float() if self.binary_targets else masks
+        return torch.cat(chosen).to(device), (masks >= 0.5).float() if self.binary_targets else masks
 
-    def _loss_of_stack(self, maps: PointMaskMaps, targets: CenterTargets, masks: tuple) -> dict[str, Tensor]:
+    def _loss_of_stack(self, maps: PointMaskMaps, shapes: Tensor, targets, chosen, masks) -> dict[str, Tensor]:
         # Of all processes together, so that an object counts the same wherever it is.
         count = reduce_mean(maps.heatmap.new_tensor(float(len(targets.image))))
         at = (targets.image, slice(None), targets.row, targets.column)
@@ -222,14 +257,14 @@ class PointCenterMaskHead(BaseDenseHead):
             ),
             loss_offset=self.loss_offset(maps.offset[at], targets.offset, avg_factor=both),
             loss_size=self.loss_size(maps.size[at], targets.size, avg_factor=both),
-            loss_mask=self._mask_loss(maps, targets, *masks),
+            loss_mask=self._mask_loss(maps, shapes, targets, chosen, masks),
         )
         if self.loss_saliency is not None:
-            target = self._saliency_target(maps.saliency.shape, targets, *masks)
+            target = self._saliency_target(maps.saliency.shape, targets, chosen, masks)
             losses['loss_saliency'] = self.loss_saliency(maps.saliency, target)
         return losses
 
-    def _mask_loss(self, maps: PointMaskMaps, targets: CenterTargets, chosen: Tensor, masks: Tensor) -> Tensor:
+    def _mask_loss(self, maps: PointMaskMaps, shapes: Tensor, targets, chosen: Tensor, masks: Tensor) -> Tensor:
         image, row, column = targets.image[chosen], targets.row[chosen], targets.column[chosen]
         boxes = targets.box[chosen]
         if self.mask_boxes == 'predicted':
@@ -239,7 +274,7 @@ class PointCenterMaskHead(BaseDenseHead):
             boxes = torch.cat([center - half, center + half], 1)
         height, width = masks.shape[-2:]
         cells = cells_of_boxes(boxes, height, width)
-        shapes = maps.shape[image, :, row, column].view(-1, self.shape_size, self.shape_size)
+        shapes = shapes.view(-1, self.shape_size, self.shape_size)
         plane = self._saliency_plane(image, targets.label[chosen])
         local, saliency = assemble_logits(shapes, maps.saliency.flatten(0, 1), boxes, plane, cells)
         target = masks[cells.box, cells.row, cells.column]
@@ -258,7 +293,12 @@ class PointCenterMaskHead(BaseDenseHead):
     # -------------------------------------------------------------------------------------------------- prediction
 
     def predict_by_feat(
-        self, *maps: Tensor, batch_img_metas: list[dict], rescale: bool = False, cfg: dict | None = None
+        self,
+        *maps: Tensor | None,
+        batch_img_metas: list[dict],
+        rescale: bool = False,
+        cfg: dict | None = None,
+        shapes_at: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None,
     ) -> list[InstanceData]:
         """Instances of each image, found as peaks of the heatmap, without NMS.
 
@@ -267,32 +307,35 @@ class PointCenterMaskHead(BaseDenseHead):
             batch_img_metas: Meta information of each image.
             rescale: Whether boxes and masks are of the original image or of the network's input.
             cfg: In place of ``test_cfg``.
+            shapes_at: Gives the shapes (K, S * S) at cells of which it is told image, row and column, (K,) each; by
+                default they are read from their map.
 
         Returns:
             For each image ``bboxes`` (n, 4), ``scores`` (n,), ``labels`` (n,), ``masks`` (n, H, W) bool, and ``cells``
             (n, 2), row and column of the centre on the maps; the highest score first.
         """
         cfg = dict(cfg or self.test_cfg or {})
-        with torch.autocast(maps[0].device.type, enabled=False):
-            maps = PointMaskMaps(*(x.float() for x in maps))
+        heatmap, offset, size, shape, saliency = maps
+        with torch.autocast(heatmap.device.type, enabled=False):
             centers = decode_centers(
-                self._probabilities_in_images(maps.heatmap, batch_img_metas),
-                maps.offset,
-                maps.size,
+                self._probabilities_in_images(heatmap.float(), batch_img_metas),
+                offset.float(),
+                size.float(),
                 cfg.get('max_per_img', 100),
                 cfg.get('local_maximum_kernel', 3),
                 smallest=1 / self.stride,
-            )
-            results = []
-            for i, meta in enumerate(batch_img_metas):
-                found = centers.of_image(i, cfg.get('score_thr', 0.0))
-                shapes = maps.shape[i, :, found.row, found.column].t().reshape(-1, self.shape_size, self.shape_size)
+            ).of_images(cfg.get('score_thr', 0.0))
+        counts = [len(found.score) for found in centers]
+        image = torch.cat([torch.full_like(found.row, i) for i, found in enumerate(centers)])
+        row, column = (torch.cat([getattr(found, key) for found in centers]) for key in ('row', 'column'))
+        shapes = shape[image, :, row, column] if shapes_at is None else shapes_at(image, row, column)
+        shapes = shapes.float().view(-1, self.shape_size, self.shape_size).split(counts)
+        results = []
+        with torch.autocast(heatmap.device.type, enabled=False):
+            for found, own, saliencies, meta in zip(centers, shapes, saliency.float(), batch_img_metas, strict=True):
                 plane = found.label if self.class_specific else torch.zeros_like(found.label)
-                results.append(
-                    instances_of_image(
-                        found, shapes, maps.saliency[i], plane, meta, self.stride, cfg.get('mask_thr', 0.4), rescale
-                    )
-                )
+                options = (meta, self.stride, cfg.get('mask_thr', 0.4), rescale)
+                results.append(instances_of_image(found, own, saliencies, plane, *options))
         return results
 
     def _probabilities_in_images(self, heatmap: Tensor, batch_img_metas: list[dict]) -> Tensor:
@@ -303,12 +346,8 @@ class PointCenterMaskHead(BaseDenseHead):
         return heatmap.sigmoid() * (inside_y[:, None, :, None] & inside_x[:, None, None, :])
 
 
-def _branch(in_channels: int, feat_channels: int, out_channels: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(in_channels, feat_channels, 3, padding=1),
-        nn.ReLU(inplace=True),
-        nn.Conv2d(feat_channels, out_channels, 1),
-    )
+def _all_but_shapes(branches: dict[str, PointBranch], x: Tensor) -> PointMaskMaps:
+    return PointMaskMaps(**{name: None if name == 'shape' else branch(x) for name, branch in branches.items()})
 
 
 def _check_choice(key: str, value, choices) -> None:

@@ -35,10 +35,10 @@ class Centers(NamedTuple):
     column: Tensor
     box: Tensor
 
-    def of_image(self, i: int, score_thr: float) -> Centers:
-        """Those of one image that are scored higher than ``score_thr``, without the first dimension."""
-        keep = self.score[i] > score_thr
-        return Centers(*(x[i][keep] for x in self))
+    def of_images(self, score_thr: float) -> list[Centers]:
+        """Those of each image that are scored higher than ``score_thr``, without the first dimension."""
+        counts = (self.score > score_thr).sum(1).tolist()  # the best come first
+        return [Centers(*(x[i, :count] for x in self)) for i, count in enumerate(counts)]
 
 
 def decode_centers(
@@ -109,7 +109,7 @@ def instances_of_image(
     boxes = (centers.box - centers.box.new_tensor(origin * 2)) / centers.box.new_tensor(scale * 2)
     limit = boxes.new_tensor([width, height, width, height])
     clipped = torch.minimum(boxes.clamp(min=0), limit)
-    keep = (clipped[:, 2:] > clipped[:, :2]).all(1)
+    keep = (clipped[:, 2:] > clipped[:, :2]).all(1).nonzero()[:, 0]
     boxes, clipped, map_boxes = boxes[keep], clipped[keep], centers.box[keep]
     masks = paste_point_masks(
         shapes[keep], saliency, map_boxes, plane[keep], boxes, height, width, scale, origin, mask_thr
@@ -156,7 +156,7 @@ def paste_point_masks(
         local, glob = assemble_logits(shapes[group], saliency, boxes[group], plane[group], cells, scale, origin)
         inside = local.sigmoid() * glob.sigmoid() >= mask_thr
         place = ((cells.box + group.start) * height + cells.row) * width + cells.column
-        flat[place[inside]] = True
+        flat[place] = inside  # no pixel of a mask is there twice
     return masks
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from mmdet.models.detectors import SingleStageDetector
@@ -61,18 +63,39 @@ class PointCenterMask(SingleStageDetector):
             The samples. Their ``pred_instances`` have ``bboxes`` (n, 4), ``scores`` (n,), ``labels`` (n,) and ``masks``
             (n, H, W).
         """
-        maps = self.predict_maps(batch_inputs)
+        maps, shapes_at = self._maps_and_shapes(batch_inputs)
         metas = [sample.metainfo for sample in batch_data_samples]
-        results = self.bbox_head.predict_by_feat(*maps, batch_img_metas=metas, rescale=rescale)
+        results = self.bbox_head.predict_by_feat(*maps, batch_img_metas=metas, rescale=rescale, shapes_at=shapes_at)
         return self.add_pred_to_datasample(batch_data_samples, results)
 
     def predict_maps(self, batch_inputs: Tensor) -> PointMaskMaps:
         """What the branches give, averaged with that of the flipped images if ``test_cfg.flip_test`` is set."""
         maps = self.bbox_head(self.extract_feat(batch_inputs))
-        if not (self.test_cfg or {}).get('flip_test', False):
+        if not self._flip_test:
             return maps
         flipped = self.bbox_head(self.extract_feat(batch_inputs.flip(-1)))
         return average_with_flipped(maps, flipped, self.bbox_head.shape_size)
+
+    @property
+    def _flip_test(self) -> bool:
+        return (self.test_cfg or {}).get('flip_test', False)
+
+    def _maps_and_shapes(self, batch_inputs: Tensor) -> tuple[PointMaskMaps, Callable]:
+        """As :meth:`predict_maps` but for the shapes, and the function that makes these at single cells."""
+        head = self.bbox_head
+        x = self.extract_feat(batch_inputs)
+        maps = head.forward_but_shapes(x)
+        if not self._flip_test:
+            return maps, partial(head.shapes_at, x)
+        x_flipped = self.extract_feat(batch_inputs.flip(-1))
+        width = maps.heatmap.shape[-1]
+
+        def shapes_at(image: Tensor, row: Tensor, column: Tensor) -> Tensor:
+            flipped = head.shapes_at(x_flipped, image, row, width - 1 - column)
+            return (head.shapes_at(x, image, row, column) + mirrored_shapes(flipped, head.shape_size)) / 2
+
+        maps = average_with_flipped(maps, head.forward_but_shapes(x_flipped), head.shape_size)
+        return maps, shapes_at
 
 
 def average_with_flipped(maps: PointMaskMaps, flipped: PointMaskMaps, shape_size: int) -> PointMaskMaps:
@@ -82,23 +105,26 @@ def average_with_flipped(maps: PointMaskMaps, flipped: PointMaskMaps, shape_size
     the image itself, as in CenterNet.
 
     Args:
-        maps: Of the images.
+        maps: Of the images. Without shapes the result has none either.
         flipped: Of the flipped images.
         shape_size: S.
 
     Returns:
         Maps of the images.
     """
-    back = PointMaskMaps(*(x.flip(-1) for x in flipped))
-    # Within each shape, too, left and right change places.
-    shape = back.shape.unflatten(1, (shape_size, shape_size)).flip(2).flatten(1, 2)
+    back = PointMaskMaps(*(None if x is None else x.flip(-1) for x in flipped))
     return PointMaskMaps(
         _mean_of_probabilities(maps.heatmap, back.heatmap),
         maps.offset,
         (maps.size + back.size) / 2,
-        (maps.shape + shape) / 2,
+        None if maps.shape is None else (maps.shape + mirrored_shapes(back.shape, shape_size)) / 2,
         _mean_of_probabilities(maps.saliency, back.saliency),
     )
+
+
+def mirrored_shapes(shapes: Tensor, shape_size: int) -> Tensor:
+    """Shapes (N, S * S, ...), row after row, with left and right exchanged within each."""
+    return shapes.unflatten(1, (shape_size, shape_size)).flip(2).flatten(1, 2)
 
 
 def _mean_of_probabilities(first: Tensor, second: Tensor) -> Tensor:

@@ -208,7 +208,7 @@ class CenterMaskRoIHead(StandardRoIHead):
         clipped = boxes.clamp(min=0)
         clipped[:, 0::2].clamp_(max=width)
         clipped[:, 1::2].clamp_(max=height)
-        visible = (clipped[:, 2:] > clipped[:, :2]).all(dim=1)
+        visible = (clipped[:, 2:] > clipped[:, :2]).all(dim=1).nonzero().squeeze(1)
         results = results[visible]
         results.bboxes = clipped[visible]
         paste_boxes = results.bboxes if self.paste_with == 'clipped' else boxes[visible]

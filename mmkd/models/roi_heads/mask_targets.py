@@ -7,7 +7,7 @@ lies where the features were pooled.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -23,6 +23,33 @@ _MIN_BOX_SIDE = 0.1
 _MAX_PIXELS = 2**26
 
 InstanceMasks = PolygonMasks | BitmapMasks
+
+
+def of_batch(measure: Callable[..., Tensor], sampling_results: Sequence, batch_gt_instances: Sequence, *args) -> Tensor:
+    """:func:`mask_targets` or :func:`visible_area_ratios` of the positive RoIs of a batch.
+
+    Polygons, and which instance a bitmap is of, are needed on the host: the host waits for the device once, not for
+    each image.
+
+    Args:
+        measure: One of the two functions.
+        sampling_results: mmdet's ``SamplingResult`` of each image.
+        batch_gt_instances: ``InstanceData`` with ``masks`` of each image.
+        *args: Further arguments of the function.
+
+    Returns:
+        What the function gives, image after image, on the device of the RoIs.
+    """
+    boxes = torch.cat([result.pos_priors for result in sampling_results]).detach().float()
+    gt_inds = torch.cat([result.pos_assigned_gt_inds for result in sampling_results])
+    on_host = torch.cat([boxes.double(), gt_inds[:, None].double()], dim=1).cpu()  # both are exact in float64
+    counts = [len(result.pos_priors) for result in sampling_results]
+    parts = []
+    images = zip(batch_gt_instances, boxes.split(counts), on_host.split(counts), strict=True)
+    for gt_instances, on_device, rows in images:
+        used = rows[:, :4].float() if _are_polygons(gt_instances.masks) else on_device
+        parts.append(measure(gt_instances.masks, used, rows[:, 4].long(), *args).to(boxes.device, non_blocking=True))
+    return torch.cat(parts)
 
 
 def mask_targets(masks: InstanceMasks, boxes: Tensor, gt_inds: Tensor, size: int) -> Tensor:
@@ -50,9 +77,9 @@ def mask_targets(masks: InstanceMasks, boxes: Tensor, gt_inds: Tensor, size: int
         raster = _rasterise(_polygons_of(masks, gt_inds), boxes.cpu().numpy(), size)
         return torch.from_numpy(raster).to(boxes)
     targets = boxes.new_empty(len(boxes), size, size)
-    for bitmaps, chosen, index in _bitmap_groups(masks, gt_inds):
+    for bitmaps, chosen, index in _bitmap_groups(masks, gt_inds, boxes.device):
         # A frame of background, since RoIAlign would repeat the outermost pixels. It moves the boxes by one.
-        framed = F.pad(bitmaps.to(boxes.device), (1, 1, 1, 1)).float()[:, None].contiguous()
+        framed = F.pad(bitmaps, (1, 1, 1, 1)).float()[:, None].contiguous()
         rois = torch.cat([index[:, None].to(boxes), boxes[chosen] + 1], dim=1)
         targets[chosen] = (roi_align(framed, rois, size, 1.0, 0, 'avg', True)[:, 0] >= 0.5).float()
     return targets
@@ -86,8 +113,8 @@ def visible_area_ratios(masks: InstanceMasks, boxes: Tensor, gt_inds: Tensor) ->
         full = torch.tensor([sum(map(_shoelace_area, instance)) for instance in polygons], dtype=torch.float64)
     else:
         inside, full = torch.zeros(2, len(boxes), dtype=torch.float64, device=boxes.device)
-        for bitmaps, chosen, index in _bitmap_groups(masks, gt_inds):
-            inside[chosen], full[chosen] = _bitmap_areas(bitmaps.to(boxes.device), boxes[chosen], index)
+        for bitmaps, chosen, index in _bitmap_groups(masks, gt_inds, boxes.device):
+            inside[chosen], full[chosen] = _bitmap_areas(bitmaps, boxes[chosen], index)
     ratios = torch.where(full > 0, inside / full, 0.0)
     return ratios.clamp(0, 1).to(boxes.device)
 
@@ -145,18 +172,21 @@ def _shoelace_area(polygon: np.ndarray) -> float:
 # ------------------------------------------------------------------------------------------------------- bitmaps
 
 
-def _bitmap_groups(masks: BitmapMasks, gt_inds: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+def _bitmap_groups(
+    masks: BitmapMasks, gt_inds: Tensor, device: torch.device
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """The instances that have boxes, a few at a time.
 
     Yields:
-        (n, H, W) uint8 bitmaps on the CPU; which boxes belong to them; which of the n bitmaps each of these has.
+        On the device, (n, H, W) uint8 bitmaps; which boxes belong to them; which of the n bitmaps each of these has.
     """
-    used, index = torch.unique(gt_inds, return_inverse=True)
+    used, index = torch.unique(gt_inds.cpu(), return_inverse=True)
     step = max(1, _MAX_PIXELS // (masks.height * masks.width))
     for start in range(0, len(used), step):
-        bitmaps = masks.masks[used[start : start + step].cpu().numpy()]
+        bitmaps = masks.masks[used[start : start + step].numpy()]
         chosen = ((index >= start) & (index < start + step)).nonzero().squeeze(1)
-        yield torch.from_numpy(np.ascontiguousarray(bitmaps > 0, dtype=np.uint8)), chosen, index[chosen] - start
+        bitmaps = torch.from_numpy(np.ascontiguousarray(bitmaps > 0, dtype=np.uint8))
+        yield bitmaps.to(device), chosen.to(device), (index[chosen] - start).to(device)
 
 
 def _bitmap_areas(bitmaps: Tensor, boxes: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:

@@ -108,6 +108,25 @@ def test_losses_are_those_of_a_loop_over_the_objects(saliency):
             torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-7)
 
 
+@pytest.mark.parametrize('listened_to', [None, 'shape_head', 'shape_head.2', 'auxiliary_heads.0.shape'])
+@pytest.mark.parametrize('mask_boxes', ['gt', 'predicted'])
+def test_losses_are_those_of_the_maps_of_all_branches(mask_boxes, listened_to):
+    """The shapes are made where there are objects only, but a hook, as of a distillation, sees the whole map."""
+    module, x = head(num_stacks=2, mask_boxes=mask_boxes, max_masks_per_img=None), features(2)
+    heard = []
+    if listened_to:
+        module.get_submodule(listened_to).register_forward_hook(lambda *args: heard.append(args[-1].shape))
+    losses = module.loss(x, samples())
+    assert heard == ([(3, 36, HEIGHT, WIDTH)] if listened_to else [])
+    expected = module.loss_by_feat(module.forward_all(x), [sample.gt_instances for sample in samples()])
+    sources = [*x, *module.parameters()]
+    gradients = [torch.autograd.grad(sum(found.values()), sources) for found in (losses, expected)]
+    for name, value in expected.items():
+        torch.testing.assert_close(losses[name], value, rtol=1e-5, atol=1e-7, msg=name)
+    for ours, theirs in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
 def test_every_parameter_gets_a_gradient_even_without_any_object():
     for objects in (OBJECTS, [[], [], []]):
         module = head(num_stacks=2, loss_saliency=dict(type='mmdet.CrossEntropyLoss', use_sigmoid=True))
@@ -300,12 +319,12 @@ def test_only_peaks_are_objects_and_no_more_than_asked_for():
     heatmap = torch.zeros(1, 2, 5, 6)
     heatmap[0, 0, 2, 2], heatmap[0, 0, 2, 3], heatmap[0, 1, 2, 3], heatmap[0, 0, 4, 5] = 0.9, 0.8, 0.7, 0.6
     zeros, ones = torch.zeros(1, 2, 5, 6), torch.ones(1, 2, 5, 6)
-    centers = decode_centers(heatmap, zeros, ones, 3).of_image(0, 0.0)
+    centers = decode_centers(heatmap, zeros, ones, 3).of_images(0.0)[0]
     torch.testing.assert_close(centers.score, torch.tensor([0.9, 0.7, 0.6]))  # 0.8 is beside a larger one of its class
     assert centers.label.tolist() == [0, 1, 0]
     assert centers.row.tolist() == [2, 2, 4] and centers.column.tolist() == [2, 3, 5]
     assert decode_centers(heatmap, zeros, ones, 2).score.shape == (1, 2)
-    assert len(decode_centers(heatmap, zeros, ones, 100).of_image(0, 0.65).score) == 2
+    assert len(decode_centers(heatmap, zeros, ones, 100).of_images(0.65)[0].score) == 2
     # more than there are cells
     assert decode_centers(heatmap, zeros, ones, 100).score.shape == (1, 60)
 

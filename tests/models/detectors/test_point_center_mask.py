@@ -127,3 +127,45 @@ def test_with_flip_test_a_flipped_image_gives_the_flipped_instances():
     for name in ('heatmap', 'size', 'shape', 'saliency'):
         torch.testing.assert_close(getattr(back, name), getattr(maps, name), rtol=1e-4, atol=1e-5)
     assert not torch.allclose(once.heatmap, maps.heatmap)
+
+
+@pytest.mark.parametrize('flip_test', [False, True])
+def test_instances_are_those_of_the_maps_of_all_branches(flip_test):
+    model = detector(dict(max_per_img=10, flip_test=flip_test))
+    data = inputs(model)
+    with torch.no_grad():
+        model.train()(**data, mode='loss')  # statistics for the norms
+        model.eval()
+        maps = model.predict_maps(data['inputs'])
+        metas = [sample.metainfo for sample in data['data_samples']]
+        expected = model.bbox_head.predict_by_feat(*maps, batch_img_metas=metas, rescale=True)
+        found = [sample.pred_instances for sample in model(**data, mode='predict')]
+    for ours, theirs in zip(found, expected, strict=True):
+        assert len(ours) > 0
+        torch.testing.assert_close(ours.bboxes, theirs.bboxes)
+        assert (ours.masks != theirs.masks).float().mean() < 1e-4  # sums in another order
+
+
+def test_no_map_of_all_shapes_is_made():
+    """It would be the largest tensor of a step, of S * S channels, to be read at the objects only."""
+    model = detector()
+
+    def fail(*args):
+        raise AssertionError('the whole map was made')
+
+    model.bbox_head.shape_head.forward = fail
+    losses = model.train()(**inputs(model), mode='loss')
+    model.parse_losses(losses)[0].backward()
+    assert model.bbox_head.shape_head[0].weight.grad.abs().sum() > 0
+    with torch.no_grad():
+        model.eval()(**inputs(model), mode='predict')
+
+
+def test_it_trains_and_predicts_under_autocast():
+    model = detector(dict(max_per_img=10, flip_test=True))
+    with torch.autocast('cpu', torch.bfloat16):
+        losses = model.train()(**inputs(model), mode='loss')
+        with torch.no_grad():
+            results = model.eval()(**inputs(model), mode='predict')
+    assert all(value.dtype == torch.float32 for value in losses.values())
+    assert len(results[0].pred_instances) > 0

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mmkd.registry import MODELS
 
-from ..mask_targets import visible_area_ratios
+from ..mask_targets import of_batch, visible_area_ratios
 
 # The full mask of an instance of which nothing is visible would be of infinite size.
 _MIN_RATIO = 1e-10
@@ -72,11 +72,8 @@ class CenterMaskIoUHead(MaskIoUHead):
         rcnn_train_cfg: dict,
     ) -> Tensor:
         """Targets of the positive RoIs of a batch, see :func:`mask_iou_targets`."""
-        ratios = [
-            visible_area_ratios(gt_instances.masks, result.pos_priors, result.pos_assigned_gt_inds)
-            for result, gt_instances in zip(sampling_results, batch_gt_instances, strict=True)
-        ]
-        return mask_iou_targets(mask_preds, mask_targets, torch.cat(ratios))
+        ratios = of_batch(visible_area_ratios, sampling_results, batch_gt_instances)
+        return mask_iou_targets(mask_preds, mask_targets, ratios)
 
     def loss_and_target(
         self,

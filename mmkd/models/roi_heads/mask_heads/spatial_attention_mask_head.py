@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mmkd.registry import MODELS
 
-from ..mask_targets import mask_targets
+from ..mask_targets import mask_targets, of_batch
 
 
 def select_class(mask_preds: Tensor, labels: Tensor) -> Tensor:
@@ -95,12 +95,7 @@ class SpatialAttentionMaskHead(FCNMaskHead):
 
     def get_targets(self, sampling_results: list, batch_gt_instances: list, rcnn_train_cfg: dict) -> Tensor:
         """The part of its instance in each positive RoI of the batch, (N, mask_size, mask_size) of 0 and 1."""
-        size = rcnn_train_cfg['mask_size']
-        targets = [
-            mask_targets(gt_instances.masks, result.pos_priors, result.pos_assigned_gt_inds, size)
-            for result, gt_instances in zip(sampling_results, batch_gt_instances, strict=True)
-        ]
-        return torch.cat(targets)
+        return of_batch(mask_targets, sampling_results, batch_gt_instances, rcnn_train_cfg['mask_size'])
 
     def loss_and_target(
         self, mask_preds: Tensor, sampling_results: list, batch_gt_instances: list, rcnn_train_cfg: dict
