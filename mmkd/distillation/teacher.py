@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -44,8 +44,8 @@ class FrozenTeacher:
     Args:
         network: A built model, or its config (see :func:`resolve_network`). It need not be mmengine's: of any other
             module the forward is called with the images alone.
-        ckpt: The checkpoint: a path, or a URL as mmengine knows them. A distillation checkpoint stands for its
-            student. Not needed for a built model.
+        ckpt: The checkpoint: a path or an address (see :func:`mmkd.utils.download.open_address`). A distillation
+            checkpoint stands for its student. Not needed for a built model.
         dtype: ``'bfloat16'`` or ``'float16'`` for autocast; None for float32.
         mode: What the forward is asked for. ``'tensor'``: outputs only. ``'loss'``: as in training, with targets
             assigned and losses computed, for taps that are reached in no other way. ``'auto'``: the first, unless
@@ -87,6 +87,9 @@ class FrozenTeacher:
         self.normalize = normalize
         self.allow_random = allow_random
         self._preprocessor = None if data_preprocessor is None else _preprocessor_of(data_preprocessor)
+        # Names of the weights that its network is needed for, or None for all; set by the algorithm.
+        self.needed: Callable[[nn.Module], Collection[str] | None] | None = None
+        self._absent: list[str] = []  # weights that the checkpoint has not, and that are not needed
         self._model: nn.Module | None = None
         self._device: torch.device | None = None
         self._bridge: tuple[nn.Module | None, NormalizationBridge | None] | None = None
@@ -176,20 +179,22 @@ class FrozenTeacher:
         return config
 
     def _load(self) -> nn.Module:
+        key, ckpt = 'teacher.ckpt', self.ckpt
         if isinstance(self.network, nn.Module):
-            if self.ckpt is not None:
-                load_teacher_weights(self.network, self.ckpt)
+            if ckpt is not None:
+                self._absent = load_teacher_weights(self._freeze(self.network), ckpt, key, self.needed)
             return self.network
         config = self._config()
-        ckpt = self.ckpt or _pretrained_by_init_cfg(config)
+        if ckpt is None:
+            key, ckpt = 'teacher.init_cfg.checkpoint', _pretrained_by_init_cfg(config)
         if ckpt is None and not self.allow_random:
             raise ValueError(
                 'teacher.ckpt: a checkpoint was expected, got none; without one the student would learn from random '
                 'weights (teacher.allow_random=True to try just that)'
             )
-        model = build_network(config)
+        model = self._freeze(build_network(config))
         if ckpt is not None:
-            load_teacher_weights(model, ckpt)
+            self._absent = load_teacher_weights(model, ckpt, key, self.needed)
         else:
             print_log(
                 'teacher.ckpt: there is none, THE TEACHER HAS RANDOM WEIGHTS. What the student learns is worthless.',
@@ -248,8 +253,17 @@ class FrozenTeacher:
                 run_until_last_tap(model, taps, forward)
 
     def val_step(self, data: dict | tuple | list) -> list:
-        """Predicts a batch of the data loader, with the teacher's own preprocessor, as ``BaseModel.val_step`` does."""
+        """Predicts a batch of the data loader, with the teacher's own preprocessor, as ``BaseModel.val_step`` does.
+
+        Raises:
+            ValueError: Its checkpoint has no more than distillation needs.
+        """
         model = self.model
+        if self._absent:
+            raise ValueError(
+                f'teacher.ckpt: {self.ckpt!r} has no {self._absent[0]!r}, so the teacher cannot predict; leave its '
+                'evaluation out (TeacherEvaluationHook, val_cfg.evaluate_teacher) or give a complete checkpoint'
+            )
         with torch.no_grad(), self._precision(device_of(model) or torch.device('cpu')):
             return model.val_step(data)
 
@@ -279,8 +293,8 @@ class FrozenTeacher:
             if own is None and not isinstance(self.model, BaseModel):
                 print_log(
                     f'The teacher, a {type(self.model).__name__}, has no data_preprocessor: it sees the images '
-                    'normalised for the student. teacher=dict(..., data_preprocessor=dict(mean=..., std=..., bgr_to_rgb=...)) '
-                    'converts them, normalize=False says that they are meant to be the same.',
+                    'normalised for the student. teacher=dict(..., data_preprocessor=dict(mean=..., std=...)) converts '
+                    'them, normalize=False says that they are meant to be the same.',
                     logger='current',
                     level=logging.WARNING,
                 )

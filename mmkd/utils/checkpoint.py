@@ -8,7 +8,7 @@ import logging
 import math
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
@@ -30,6 +30,7 @@ __all__ = [
     'check_state_dict_fits',
     'checkpoint_key',
     'load_checkpoint_file',
+    'missing_keys',
     'state_dict_of',
     'strip_prefix',
 ]
@@ -217,7 +218,9 @@ def strip_prefix(state_dict: Mapping[str, Any], prefix: str) -> dict:
     return stripped
 
 
-def check_state_dict_fits(model: nn.Module, state_dict: Mapping[str, Any], name: str = 'checkpoint') -> None:
+def check_state_dict_fits(
+    model: nn.Module, state_dict: Mapping[str, Any], name: str = 'checkpoint', optional: Collection[str] = ()
+) -> None:
     """Raises unless ``state_dict`` has every parameter and buffer of ``model``, in its shape.
 
     mmengine loads with ``strict=False`` and only warns. For a teacher that would mean to learn from random weights.
@@ -229,16 +232,14 @@ def check_state_dict_fits(model: nn.Module, state_dict: Mapping[str, Any], name:
         model: The model to be loaded; it is not changed.
         state_dict: Names to tensors (or arrays).
         name: What to call the checkpoint in the message: the config key and the file.
+        optional: Names that may be missing.
 
     Raises:
         CheckpointError: Something is missing or has another shape; says what, and how much of it.
     """
     wanted = {k: tuple(v.shape) for k, v in model.state_dict().items() if not _is_optional(k)}
     found = {k: tuple(v.shape) for k, v in state_dict.items() if hasattr(v, 'shape')}
-    missing = [key for key in wanted if key not in found]
-    if missing:
-        still_missing = _missing_after_upgrade(model, state_dict)
-        missing = [key for key in missing if key in still_missing]
+    missing = [key for key in missing_keys(model, state_dict) if key not in optional]
     mis_shaped = [key for key in wanted if key in found and found[key] != wanted[key]]
     if not missing and not mis_shaped:
         return
@@ -258,6 +259,13 @@ def check_state_dict_fits(model: nn.Module, state_dict: Mapping[str, Any], name:
     raise CheckpointError(
         f'{name}: {"; ".join(problems)}. Is this a checkpoint of the model that the config describes?'
     )
+
+
+def missing_keys(model: nn.Module, state_dict: Mapping[str, Any]) -> list[str]:
+    """What :func:`check_state_dict_fits` would miss in ``state_dict``."""
+    missing = [key for key in model.state_dict() if not _is_optional(key) and not hasattr(state_dict.get(key), 'shape')]
+    still_missing = _missing_after_upgrade(model, state_dict) if missing else ()
+    return [key for key in missing if key in still_missing]
 
 
 def check_start_fits(model: nn.Module, state_dict: Mapping[str, Any], name: str) -> None:

@@ -23,7 +23,7 @@ from ..short_form import compile_short_form, parse_short_form
 from ..teacher import NOT_GIVEN, FrozenTeacher
 from ..unlabelled import mean_over_parts, split_batch
 from .dense_distiller import DenseDistiller
-from .dry_run import check_losses, infer_channels
+from .dry_run import check_losses, infer_channels, teacher_weights_read
 from .gradients import warn_of_missing_gradients
 from .recording import TapRecorders
 from .regions import RegionWatch, check_regions
@@ -143,6 +143,7 @@ class DenseDistill(SingleTeacherDistill):
         self.student_recorders = TapRecorders(self.distiller.student_recorders, 'student', module_inplace)
         self.teacher_recorders = TapRecorders(self.distiller.teacher_recorders, 'teacher', teacher_module_inplace)
         self.student_recorders.initialize(self.student)
+        self.teacher.needed = lambda model: teacher_weights_read(self, model, self.dry_run_size or DRY_RUN_SIZE)
 
     # ---- building ----------------------------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from ..isolation import evaluating, preserve_rng_state
 from ..network import device_of, run_network
 from ..short_form import Entry
 from ..teacher import FrozenTeacher
+from ..weights_read import weights_read
 from .dense_distiller import DenseDistiller, parts_of
 from .gradients import check_gradients
 from .recording import TapRecorders, read_record, tap_of, tensors_in
@@ -26,7 +27,7 @@ from .recording import TapRecorders, read_record, tap_of, tensors_in
 import_mmrazor()
 from mmrazor.models.task_modules import RecorderManager  # noqa: E402
 
-__all__ = ['check_losses', 'dummy_batch', 'infer_channels']
+__all__ = ['check_losses', 'dummy_batch', 'infer_channels', 'teacher_weights_read']
 
 Channels = dict[str, list[tuple[int | None, int | None]]]
 
@@ -98,6 +99,43 @@ def _channels(tensor: Tensor) -> int:
 
 def _where(part: dict) -> dict:
     return {key: value for key, value in part.items() if key not in ('recorder', 'more')}
+
+
+# ---- weights of the teacher ------------------------------------------------------------------------------------------
+
+
+def teacher_weights_read(algorithm, model: nn.Module, size: Sequence[int]) -> set[str] | None:
+    """The names of the teacher's weights that distillation uses; None where that may be any of them.
+
+    Args:
+        algorithm: A ``DenseDistill``.
+        model: The network of its teacher, with any weights.
+        size: Height and width of the image to try it with.
+
+    Raises:
+        ValueError: A tap does not exist.
+    """
+    teacher, distiller, recorders = algorithm.teacher, algorithm.distiller, algorithm.teacher_recorders
+    recorders.initialize(model)
+    uses_networks = any(getattr(part, 'needs_networks', False) for part in distiller.modules())
+    by_modules = all(hasattr(recorder, 'forward_hook') for recorder in recorders.recorders.values())
+    ends_early = teacher.early_exit and teacher.mode != 'loss' and not distiller.deliveries.deliveries
+    if uses_networks or not by_modules or not ends_early or not isinstance(distiller, DenseDistiller):
+        return None
+    image, samples = dummy_batch(size, next(model.parameters()).device)
+    reached = []
+
+    def forward() -> None:
+        taps = distiller.teacher_taps()
+        reached.append(run_until_last_tap(model, taps, lambda: run_network(model, image, samples, 'tensor')))
+
+    try:
+        with evaluating(model), preserve_rng_state(), torch.no_grad():
+            read = weights_read(model, forward)
+    except Exception:  # what is wrong is said when it is run as in training
+        return None
+    inherited = tuple(f'{name}.' for name in algorithm.inherit.values())
+    return read | {key for key in model.state_dict() if key.startswith(inherited)} if reached[0] else None
 
 
 # ---- losses ----------------------------------------------------------------------------------------------------------
