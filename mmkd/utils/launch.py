@@ -121,7 +121,7 @@ def check_checkpoint(runner) -> None:
             of a run; or a training is to start from one of which nothing, or something of another shape, would be
             loaded (see :func:`check_start_fits`).
     """
-    if not runner._load_from:
+    if runner._load_from is None:
         return
     key = '--resume' if runner._resume else 'load_from'
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model

@@ -10,7 +10,15 @@ from mmengine.config import ConfigDict
 from mmengine.logging import MessageHub
 from torch import nn
 
-from mmkd.utils.checkpoint import check_state_dict_fits, load_checkpoint_file, state_dict_of, strip_prefix
+from mmkd.utils.checkpoint import (
+    CheckpointError,
+    check_start_fits,
+    check_state_dict_fits,
+    load_checkpoint_file,
+    state_dict_of,
+    strip_prefix,
+)
+from mmkd.utils.cli import UserError
 
 
 def small_model():
@@ -67,19 +75,77 @@ def test_code_in_a_file_is_refused_and_does_not_run(harmful, tmp_path, monkeypat
     assert not (tmp_path / 'run_by_a_checkpoint').exists()
 
 
-@pytest.mark.parametrize('content', [b'', b'<html>not found</html>', b'PK\x03\x04 cut off', b'\x80\x02'])
-def test_damaged_file_is_named(content, tmp_path):
-    path = tmp_path / 'damaged.pth'
-    path.write_bytes(content)
-    with pytest.raises(ValueError, match=r'damaged\.pth'):
-        load_checkpoint_file(path)
-
-
 def test_cut_off_file_is_named(tmp_path):
     path = saved(dict(state_dict=small_model().state_dict()), tmp_path)
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(ValueError, match=r'checkpoint\.pth'):
         load_checkpoint_file(path)
+
+
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        (b'', 'is empty'),
+        (b'version https://git-lfs.github.com/spec/v1', "is no PyTorch file, it begins with b'version https://git-lfs"),
+        (b'PK\x03\x04 cut off', 'is damaged or cut off'),
+        (b'\x80\x02', 'damaged.pth'),
+    ],
+)
+def test_what_is_wrong_with_a_damaged_file_is_said_in_one_line(content, message, tmp_path):
+    path = tmp_path / 'damaged.pth'
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=message) as caught:
+        load_checkpoint_file(path)
+    assert '\n' not in str(caught.value) and len(str(caught.value)) < 400
+
+
+def test_flipped_bytes_are_noticed(tmp_path):
+    """PyTorch does not look at the checksums that it writes."""
+    path = saved(dict(state_dict=small_model().state_dict()), tmp_path)
+    content = bytearray(path.read_bytes())
+    weight = small_model().state_dict()['bn.running_var'].numpy().tobytes()  # ones: found without parsing the file
+    content[content.index(weight)] ^= 1
+    path.write_bytes(content)
+    torch.load(path, weights_only=True)
+    with pytest.raises(CheckpointError, match=r"\.pth is damaged: '.*data/\d+' in it does not match its checksum"):
+        load_checkpoint_file(path)
+
+
+@pytest.mark.parametrize('legacy', [True, False])
+def test_both_formats_of_pytorch_are_read(legacy, tmp_path):
+    state_dict = small_model().state_dict()
+    torch.save(state_dict, tmp_path / 'a.pth', _use_new_zipfile_serialization=not legacy)
+    loaded = load_checkpoint_file(tmp_path / 'a.pth', None)
+    assert all(torch.equal(loaded[key], value) for key, value in state_dict.items())
+
+
+@pytest.mark.parametrize('value', [float('nan'), float('inf')])
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
+def test_weights_that_are_no_numbers_are_refused(value, dtype, tmp_path):
+    state_dict = {key: value.clone() for key, value in small_model().state_dict().items()}
+    state_dict['bn.weight'] = torch.full((4,), value, dtype=dtype)
+    state_dict['bn.bias'][1] = value
+    message = r"checkpoint\.pth is of no use: 2 of its 7 tensors hold NaN or infinity, first 'bn.weight'"
+    with pytest.raises(CheckpointError, match=message):
+        load_checkpoint_file(saved(dict(state_dict=state_dict), tmp_path))
+
+
+def test_masks_of_attention_are_minus_infinity(tmp_path):
+    load_checkpoint_file(saved(dict(state_dict=dict(attn_mask=torch.full((2, 2), float('-inf')))), tmp_path))
+
+
+def test_an_empty_name_is_taken_for_an_empty_variable():
+    with pytest.raises(CheckpointError, match="got '', an empty name; is it set from an environment variable"):
+        load_checkpoint_file('')
+
+
+def test_safetensors_are_read(tmp_path):
+    safetensors = pytest.importorskip('safetensors.torch')
+    safetensors.save_file(dict(weight=torch.ones(2)), tmp_path / 'a.safetensors')
+    assert torch.equal(load_checkpoint_file(tmp_path / 'a.safetensors')['weight'], torch.ones(2))
+    (tmp_path / 'a.safetensors').write_bytes(b'no')
+    with pytest.raises(CheckpointError, match=r'a\.safetensors is damaged'):
+        load_checkpoint_file(tmp_path / 'a.safetensors')
 
 
 def test_missing_file_folder_and_list_are_told_apart(tmp_path):
@@ -138,6 +204,46 @@ def test_shapes_are_compared():
     message = r"1 of 6 keys have another shape, first 'conv.weight': \(4, 3, 1, 1\), expected \(4, 3, 3, 3\)"
     with pytest.raises(ValueError, match=message):
         check_state_dict_fits(small_model(), state_dict)
+
+
+# ---- what a training may start from ----------------------------------------------------------------------------------
+
+
+class Detector(nn.Module):
+    def __init__(self, width=4, classes=3):
+        super().__init__()
+        self.backbone = nn.Sequential(nn.Conv2d(3, width, 3), nn.BatchNorm2d(width))
+        self.head = nn.Sequential(nn.Conv2d(width, 4, 1), nn.Conv2d(4, classes, 1))
+
+
+def test_a_start_may_lack_parts_and_have_others():
+    backbone = {key: value for key, value in Detector().state_dict().items() if key.startswith('backbone.')}
+    check_start_fits(Detector(), dict(backbone, other=torch.ones(1)), 'load_from')
+
+
+def test_a_start_may_have_another_number_of_classes_and_says_what_stays_at_random(monkeypatch):
+    said = []
+    monkeypatch.setattr('mmkd.utils.checkpoint.print_log', lambda message, **kwargs: said.append(message))
+    check_start_fits(Detector(classes=1), Detector(classes=80).state_dict(), 'load_from: a.pth')
+    assert said == [
+        'load_from: a.pth: 2 tensors are for another number of classes and stay as they are: head.1.weight, head.1.bias'
+    ]
+
+
+def test_a_start_of_another_width_is_refused():
+    message = (
+        r"^load_from: a.pth: 7 of the 10 tensors .* first 'head.0.weight': \(4, 8, 1, 1\), expected \(4, 4, 1, 1\)"
+    )
+    with pytest.raises(CheckpointError, match=message):
+        check_start_fits(Detector(), Detector(width=8).state_dict(), 'load_from: a.pth')
+
+
+def test_a_start_of_which_nothing_fits_is_refused():
+    with pytest.raises(CheckpointError, match=r"none of the 10 parameters .* whose first is 'conv.weight', expected"):
+        check_start_fits(Detector(), small_model().state_dict(), 'load_from: a.pth')
+
+
+# ---- what a model needs ----------------------------------------------------------------------------------------------
 
 
 class Upgraded(nn.Conv2d):
