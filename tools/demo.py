@@ -1,4 +1,4 @@
-"""Trains a small teacher, a student without it and with it, on real images; tests, compares and draws all three."""
+"""Trains a student alone and with its teacher, side by side, on real images; tests, compares and draws all three."""
 
 import argparse
 import sys

@@ -1,1 +1,1 @@
-"""The demo: teacher, student and distilled student, trained, tested and drawn on real images in minutes."""
+"""The demo: a student alone and with its teacher, trained, tested and drawn on real images in minutes."""

@@ -1,7 +1,8 @@
-"""``make demo``: a teacher, the same student without and with it, on sixty microscopy images."""
+"""``make demo``: a student without and with its teacher, on sixty microscopy images."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 import time
@@ -11,7 +12,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from .report import Row, write_report
-from .stages import Stage, run_stage
+from .stages import Stage, run_lanes
 
 __all__ = ['run_demo']
 
@@ -27,31 +28,29 @@ class Model:
     Attributes:
         key: Its folder.
         title: Its name in tables and pictures.
-        config: Its training config, in ``configs/_quick_``.
-        test_config: Its plain config, with which it is tested.
+        test_config: Its plain config, in ``configs/_quick_``, with which it is tested.
+        config: Its training config; None for the teacher, which comes trained.
     """
 
     key: str
     title: str
-    config: str
     test_config: str
+    config: str | None = None
 
 
-TEACHER = Model('teacher', 'teacher', 'centermask_efficientnet-lite2_nuclei.py', 'centermask_efficientnet-lite2_nuclei.py')
 STUDENT = 'centermask-lite_v19-slim-dw_nuclei.py'
-MODELS = (
-    TEACHER,
-    Model('student', 'student', STUDENT, STUDENT),
-    Model('student_kd', 'student + KD', 'centermask-lite_v19-slim-dw_from_lite2_nuclei.py', STUDENT),
-)
+TEACHER = Model('teacher', 'teacher', 'centermask_efficientnet-lite2_nuclei.py')
+ALONE = Model('student', 'student', STUDENT, STUDENT)
+TAUGHT = Model('student_kd', 'student + KD', STUDENT, 'centermask-lite_v19-slim-dw_from_lite2_nuclei_pkd.py')
+TEACHER_FILE = ROOT / 'configs/_quick_/nuclei_teacher/centermask_efficientnet-lite2_nuclei.pth'
 
 
 def run_demo(work_dir: Path, max_iters: int | None = None) -> None:
-    """Trains, tests and draws all models; what an earlier run finished is re-used.
+    """Trains both students side by side, tests and draws all models; what an earlier run finished is re-used.
 
     Args:
         work_dir: Where everything goes.
-        max_iters: Trains each model for so many iterations, in place of what its config says. For trying the demo
+        max_iters: Trains each student for so many iterations, in place of what its config says. For trying the demo
             itself: the results mean nothing then.
 
     Raises:
@@ -59,27 +58,29 @@ def run_demo(work_dir: Path, max_iters: int | None = None) -> None:
     """
     start = time.monotonic()
     work_dir = work_dir.absolute()
-    trained: dict[str, str] = {}
-    rows = []
-    for model in MODELS:
-        train = _train_stage(model, work_dir, max_iters, trained)
-        run_stage(train)
-        trained[model.key] = train.inputs
-    for model in MODELS:
-        test = _test_stage(model, work_dir, max_iters, trained[model.key])
-        run_stage(test)
-        rows.append(
-            Row(
-                model.key,
-                model.title,
-                str(_config(model.test_config)),
-                _checkpoint(model, work_dir, max_iters),
-                test.folder,
-            )
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
+    print(
+        'The student is trained alone, and beside it once more with its teacher. Both see the same images.', flush=True
+    )
+    trained = {model: _train_stage(model, work_dir, max_iters) for model in (ALONE, TAUGHT)}
+    tested = {model: _test_stage(model, work_dir, max_iters, trained.get(model)) for model in (TEACHER, ALONE, TAUGHT)}
+    # the student alone is done first: the teacher is tested meanwhile
+    lanes = [[trained[ALONE], tested[ALONE], tested[TEACHER]], [trained[TAUGHT], tested[TAUGHT]]]
+    run_lanes(lanes, jobs=min(len(lanes), cores or 1))
+    rows = [
+        Row(
+            model.key,
+            model.title,
+            str(_config(model.test_config)),
+            _checkpoint(model, work_dir, max_iters),
+            test.folder,
+            trained=model.config is not None,
         )
+        for model, test in tested.items()
+    ]
     write_report(rows, work_dir)
     print(
-        f'\n{time.monotonic() - start:.0f} s in all. Pictures, curves and table: {os.path.relpath(work_dir)}/README.txt'
+        f'{time.monotonic() - start:.0f} s in all. Pictures, curves and table: {os.path.relpath(work_dir)}/README.txt'
     )
 
 
@@ -93,43 +94,35 @@ def _iterations(model: Model, max_iters: int | None) -> int:
 
 def _checkpoint(model: Model, work_dir: Path, max_iters: int | None) -> Path:
     """What is tested: of the distilled student the student-only file, which is what one would ship."""
-    name = f'iter_{_iterations(model, max_iters)}'
+    if model.config is None:
+        return TEACHER_FILE
     suffix = '' if model.config == model.test_config else '_student'
-    return work_dir / model.key / f'{name}{suffix}.pth'
+    return work_dir / model.key / f'iter_{_iterations(model, max_iters)}{suffix}.pth'
 
 
-def _train_stage(model: Model, work_dir: Path, max_iters: int | None, trained: dict[str, str]) -> Stage:
+def _train_stage(model: Model, work_dir: Path, max_iters: int | None) -> Stage:
     config, folder = _config(model.config), work_dir / model.key
-    # validated by its own stage afterwards
-    options = ['train_cfg.val_begin=1000000']
+    options = ['train_cfg.val_begin=1000000']  # validated by its own stage afterwards
     if max_iters:
         options += [f'train_cfg.max_iters={max_iters}', 'default_hooks.logger.interval=1']
-    environment = {}
-    depends_on = ''
-    if model.config != model.test_config:
-        environment['MMKD_TEACHER_CKPT'] = str(_checkpoint(TEACHER, work_dir, max_iters))
-        depends_on = trained[TEACHER.key]
+    text = Config.fromfile(config, use_environment_variables=False).pretty_text
     return Stage(
         name=f'{model.title:<12} training',
         command=(
-            sys.executable,
-            str(ROOT / 'tools/train.py'),
-            str(config),
-            '--work-dir',
-            str(folder),
-            '--cfg-options',
-            *options,
+            sys.executable, str(ROOT / 'tools/train.py'), str(config),
+            '--work-dir', str(folder), '--cfg-options', *options,
         ),
         folder=folder,
         key='train',
-        inputs='\n'.join([Config.fromfile(config, use_environment_variables=False).pretty_text, *options, depends_on]),
+        inputs='\n'.join([text, *options, _hash(TEACHER_FILE)]),
         result=_checkpoint(model, work_dir, max_iters),
-        environment=environment,
+        # one core each, so that the two do not wait for one another
+        environment=dict(OMP_NUM_THREADS='1', MMKD_TEACHER_CKPT=str(TEACHER_FILE)),
         resume=('--resume',),
-    )
+    )  # fmt: skip
 
 
-def _test_stage(model: Model, work_dir: Path, max_iters: int | None, trained: str) -> Stage:
+def _test_stage(model: Model, work_dir: Path, max_iters: int | None, trained: Stage | None) -> Stage:
     config, folder = _config(model.test_config), work_dir / model.key / 'test'
     checkpoint = _checkpoint(model, work_dir, max_iters)
     return Stage(
@@ -140,6 +133,11 @@ def _test_stage(model: Model, work_dir: Path, max_iters: int | None, trained: st
         ),
         folder=folder,
         key='test',
-        inputs=f'{trained}\n{checkpoint.stat().st_mtime_ns}',
+        inputs=trained.inputs if trained else f'{Config.fromfile(config).pretty_text}\n{_hash(checkpoint)}',
         result=folder / 'predictions.pkl',
+        environment=dict(OMP_NUM_THREADS='1'),
     )  # fmt: skip
+
+
+def _hash(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()

@@ -1,23 +1,23 @@
-"""Runs the tools as a user would, shows how far they are, and re-uses what an earlier run finished."""
+"""Runs the tools as a user would, side by side, shows how far they are, and re-uses what an earlier run finished."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-import re
 import shutil
 import subprocess
-import sys
-import time
+import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ['Stage', 'StageFailed', 'run_stage']
+from .progress import ProgressLine, Screen
 
-PROGRESS = re.compile(r'Iter\((train|val|test)\) +\[ *(\d+)/(\d+)\](.*)')
+__all__ = ['Stage', 'StageFailed', 'run_lanes', 'run_stage']
+
 LAST_LINES = 25
 
 
@@ -61,8 +61,82 @@ class Stage:
         return self.folder / f'{self.key}.json'
 
 
-def run_stage(stage: Stage) -> bool:
+class Processes:
+    """The commands that run at the moment, so that all of them end when one fails or the user interrupts."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._running: set[subprocess.Popen] = set()
+        self._stopped = False
+
+    def start(self, command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen:
+        """Starts a command.
+
+        Raises:
+            StageFailed: All are to end.
+        """
+        with self._lock:
+            if self._stopped:
+                raise StageFailed('stopped, since another stage failed')
+            process = subprocess.Popen(
+                command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors='replace'
+            )
+            self._running.add(process)
+            return process
+
+    def ended(self, process: subprocess.Popen) -> None:
+        """Forgets a command."""
+        with self._lock:
+            self._running.discard(process)
+
+    def stop(self) -> None:
+        """Ends all commands, and lets no other start."""
+        with self._lock:
+            self._stopped = True
+            for process in self._running:
+                process.terminate()
+
+
+def run_lanes(lanes: Sequence[Sequence[Stage]], jobs: int, screen: Screen | None = None) -> None:
+    """Runs lanes side by side; the stages of a lane one after the other.
+
+    Args:
+        lanes: The stages.
+        jobs: How many lanes run at a time.
+        screen: Where their progress is shown, one line a lane; default the terminal.
+
+    Raises:
+        StageFailed: A command failed; the others are ended.
+    """
+    screen = screen or Screen(len(lanes))
+    processes = Processes()
+
+    def run(number: int) -> None:
+        for stage in lanes[number]:
+            run_stage(stage, screen, number, processes)
+
+    with ThreadPoolExecutor(jobs) as pool:
+        futures = [pool.submit(run, number) for number in range(len(lanes))]
+        try:
+            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            for future in done:
+                future.result()
+        except BaseException:
+            processes.stop()
+            raise
+        finally:
+            for future in futures:
+                future.cancel()
+
+
+def run_stage(stage: Stage, screen: Screen | None = None, number: int = 0, processes: Processes | None = None) -> bool:
     """Runs a stage unless it was finished earlier with the same inputs.
+
+    Args:
+        stage: The stage.
+        screen: Where its progress is shown; default the terminal.
+        number: In which line of it.
+        processes: Where its command is noted while it runs.
 
     Returns:
         Whether it was run now.
@@ -70,31 +144,30 @@ def run_stage(stage: Stage) -> bool:
     Raises:
         StageFailed: The command failed.
     """
+    screen = screen or Screen()
     note = json.loads(stage.note.read_text()) if stage.note.is_file() else {}
     same = note.get('inputs') == stage.fingerprint
     if same and note.get('finished') and stage.result.is_file():
-        print(f'{stage.name}: done before, in {_shown(stage.folder)}')
+        screen.keep(f'{stage.name}: done before, in {_shown(stage.folder)}')
         return False
     if not same and stage.key == 'train':
         shutil.rmtree(stage.folder, ignore_errors=True)  # made by another config: nothing in it can be continued
     stage.folder.mkdir(parents=True, exist_ok=True)
     stage.note.write_text(json.dumps(dict(inputs=stage.fingerprint, finished=False)))
-    _run(stage, [*stage.command, *(stage.resume if same else ())])
+    command = [*stage.command, *(stage.resume if same else ())]
+    _run(stage, command, ProgressLine(stage.name, screen, number), processes or Processes())
     if not stage.result.is_file():
         raise StageFailed(f'{stage.name}: ended without an error, but {stage.result} is not there')
     stage.note.write_text(json.dumps(dict(inputs=stage.fingerprint, finished=True)))
     return True
 
 
-def _run(stage: Stage, command: list[str]) -> None:
+def _run(stage: Stage, command: list[str], bar: ProgressLine, processes: Processes) -> None:
     log = stage.folder / f'{stage.key}.log'
     last = deque(maxlen=LAST_LINES)
-    bar = ProgressLine(stage.name)
     environment = {**os.environ, 'PYTHONUNBUFFERED': '1', **stage.environment}
     with open(log, 'a') as file:
-        process = subprocess.Popen(
-            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors='replace'
-        )
+        process = processes.start(command, environment)
         try:
             for line in process.stdout:
                 file.write(line)
@@ -105,53 +178,10 @@ def _run(stage: Stage, command: list[str]) -> None:
             if process.poll() is None:
                 process.terminate()
                 process.wait()
+            processes.ended(process)
             bar.close()
     if code != 0:
         raise StageFailed(f'{stage.name}: exit code {code}; its last lines, all of them in {log}:\n{"".join(last)}')
-
-
-class ProgressLine:
-    """Condenses mmengine's log to one line that moves; to one line for every tenth where nothing can move (a file)."""
-
-    def __init__(self, name: str, stream=None):
-        self.name = name
-        self.stream = stream or sys.stdout
-        self.moves = self.stream.isatty()
-        self.start = time.monotonic()
-        self.shown_tenth = -1
-        self.width = 0
-        self._write(f'{name}: starting')
-
-    def show(self, line: str) -> None:
-        """Takes in one line of the log."""
-        match = PROGRESS.search(line)
-        if not match or 'eta' not in match[4]:
-            return
-        done, total = int(match[2]), int(match[3])
-        tenth = 10 * done // total
-        if not self.moves and tenth == self.shown_tenth:
-            return
-        self.shown_tenth = tenth
-        bar = '#' * (20 * done // total)
-        eta = re.search(r'eta: (\S+)', match[4])
-        loss = re.search(r' loss: ([\d.]+)', match[4])
-        loss = f'  loss {loss[1]}' if loss else ''
-        what = '' if match[1] == 'train' else f'  {match[1]}'
-        self._write(f'{self.name}: [{bar:<20}] {done}/{total}{what}{loss}  eta {eta[1]}')
-
-    def close(self) -> None:
-        """Ends the line."""
-        self._write(f'{self.name}: {time.monotonic() - self.start:.0f} s')
-        if self.moves:
-            self.stream.write('\n')
-
-    def _write(self, text: str) -> None:
-        if self.moves:
-            self.stream.write('\r' + text.ljust(self.width))
-            self.width = len(text)
-        else:
-            self.stream.write(text + '\n')
-        self.stream.flush()
 
 
 def _shown(path: Path) -> str:
