@@ -24,6 +24,7 @@ from mmkd.registry import MODELS
 from mmkd.version import __version__
 
 from ..checkpoint import load_checkpoint_file, state_dict_of
+from ..preflight.datasets import datasets_of
 from ..student import student_config
 
 __all__ = ['Conversion', 'Family', 'build_on_meta', 'convert_file', 'convert_state_dict', 'rename_by_rules']
@@ -219,8 +220,21 @@ def convert_file(
     except ValueError as error:
         raise ValueError(f'{src} does not fit the model of {config}: {error}. Nothing was written') from error
     meta = dict(converted_from=family.name, source=Path(src).name, config=Path(config).name, mmkd_version=__version__)
+    if not conversion.backbone_only:  # what was trained on ImageNet has not these classes
+        meta.update(_dataset_meta(cfg))
     _save(dict(state_dict=conversion.tensors, meta=meta), Path(out))
     return [*_report(conversion, len(source)), f'written to {out}']
+
+
+def _dataset_meta(cfg: Config) -> dict[str, dict]:
+    """Classes and palette under the key that mmdet and mmseg read, which would else name the classes after COCO's."""
+    for loader in ('test_dataloader', 'val_dataloader', 'train_dataloader'):
+        for dataset in datasets_of(cfg, loader):
+            if dataset.names:
+                known = {**getattr(dataset.kind, 'METAINFO', {}), **(dataset.cfg.get('metainfo') or {})}
+                palette = dict(palette=known['palette']) if known.get('palette') else {}
+                return dict(dataset_meta=dict(classes=tuple(dataset.names), **palette))
+    return {}
 
 
 def _save(checkpoint: dict, out: Path) -> None:
