@@ -10,7 +10,7 @@ from models.detectors.tiny_center_mask import image_sample, tiny_center_mask
 from models.host_reads import OnDevice, on_device, reads_of
 
 from mmkd.models.dense_heads.center_targets import center_targets
-from mmkd.models.dense_heads.point_mask_decoding import decode_centers, instances_of_image
+from mmkd.models.dense_heads.point_mask_decoding import Frame, boxes_of_image, decode_centers, paste_point_masks
 from mmkd.models.roi_heads.mask_targets import mask_targets, of_batch, visible_area_ratios
 from mmkd.registry import MODELS
 
@@ -96,8 +96,9 @@ def test_objects_with_centres(images):
 def test_masks_of_an_image():
     two = on_device(torch.rand(1, 2, 16, 16) * 4)
     (found,) = decode_centers(on_device(torch.rand(1, 2, 16, 16)), two, two, 10).of_images(0.0)
-    shapes, saliency = on_device(torch.randn(len(found.score), 4, 4)), on_device(torch.randn(1, 16, 16))
     meta = dict(img_shape=(SIZE, SIZE), ori_shape=(SIZE, SIZE), scale_factor=(1.0, 1.0))
-    reads = reads_of(instances_of_image, found, shapes, saliency, torch.zeros_like(found.label), meta, 4)
-    # which are in the image, how large they are, how many cells their boxes have
-    assert sorted(reads) == ['nonzero', 'repeat_interleave', 'tolist']
+    frame = Frame.of(meta, stride=4, rescale=True)
+    assert reads_of(boxes_of_image, found, frame) == ['nonzero']  # which are in the image
+    shapes, saliency = on_device(torch.randn(len(found.score), 4, 4)), on_device(torch.randn(1, 16, 16))
+    reads = reads_of(paste_point_masks, shapes, saliency, found.box, torch.zeros_like(found.label), frame)
+    assert sorted(reads) == ['repeat_interleave', 'tolist']  # how large they are, how many cells their boxes have

@@ -19,7 +19,7 @@ from mmkd.registry import MODELS
 from .center_targets import CenterTargets, center_targets
 from .mask_assembly import assemble_logits, cells_of_boxes, masks_at_stride
 from .point_branch import PointBranch
-from .point_mask_decoding import decode_centers, instances_of_image
+from .point_mask_decoding import Frame, boxes_of_image, decode_centers, paste_point_masks
 
 __all__ = ['PointCenterMaskHead', 'PointMaskMaps']
 
@@ -314,29 +314,52 @@ class PointCenterMaskHead(BaseDenseHead):
             For each image ``bboxes`` (n, 4), ``scores`` (n,), ``labels`` (n,), ``masks`` (n, H, W) bool, and ``cells``
             (n, 2), row and column of the centre on the maps; the highest score first.
         """
-        cfg = dict(cfg or self.test_cfg or {})
-        heatmap, offset, size, shape, saliency = maps
-        with torch.autocast(heatmap.device.type, enabled=False):
+        maps = PointMaskMaps(*maps)
+        boxes = self.predict_boxes_by_feat(maps, batch_img_metas, rescale, cfg)
+        return self.predict_masks_by_feat(maps, boxes, batch_img_metas, rescale, cfg, shapes_at)
+
+    def predict_boxes_by_feat(
+        self, maps: PointMaskMaps, batch_img_metas: list[dict], rescale: bool = False, cfg: dict | None = None
+    ) -> list[InstanceData]:
+        """The first half of :meth:`predict_by_feat`: all but the masks, see :func:`boxes_of_image`."""
+        cfg = cfg or self.test_cfg or {}
+        with torch.autocast(maps.heatmap.device.type, enabled=False):
             centers = decode_centers(
-                self._probabilities_in_images(heatmap.float(), batch_img_metas),
-                offset.float(),
-                size.float(),
+                self._probabilities_in_images(maps.heatmap.float(), batch_img_metas),
+                maps.offset.float(),
+                maps.size.float(),
                 cfg.get('max_per_img', 100),
                 cfg.get('local_maximum_kernel', 3),
                 smallest=1 / self.stride,
             ).of_images(cfg.get('score_thr', 0.0))
-        counts = [len(found.score) for found in centers]
-        image = torch.cat([torch.full_like(found.row, i) for i, found in enumerate(centers)])
-        row, column = (torch.cat([getattr(found, key) for found in centers]) for key in ('row', 'column'))
-        shapes = shape[image, :, row, column] if shapes_at is None else shapes_at(image, row, column)
+        images = zip(centers, batch_img_metas, strict=True)
+        return [boxes_of_image(found, Frame.of(meta, self.stride, rescale)) for found, meta in images]
+
+    def predict_masks_by_feat(
+        self,
+        maps: PointMaskMaps,
+        results_list: list[InstanceData],
+        batch_img_metas: list[dict],
+        rescale: bool = False,
+        cfg: dict | None = None,
+        shapes_at: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None,
+    ) -> list[InstanceData]:
+        """The second half: masks of what the first gave, or of a selection of it in any order."""
+        counts = [len(results) for results in results_list]
+        image = torch.cat(
+            [results.labels.new_full((n,), i) for i, (results, n) in enumerate(zip(results_list, counts, strict=True))]
+        )
+        row, column = torch.cat([results.cells for results in results_list]).unbind(1)
+        shapes = maps.shape[image, :, row, column] if shapes_at is None else shapes_at(image, row, column)
         shapes = shapes.float().view(-1, self.shape_size, self.shape_size).split(counts)
-        results = []
-        with torch.autocast(heatmap.device.type, enabled=False):
-            for found, own, saliencies, meta in zip(centers, shapes, saliency.float(), batch_img_metas, strict=True):
-                plane = found.label if self.class_specific else torch.zeros_like(found.label)
-                options = (meta, self.stride, cfg.get('mask_thr', 0.4), rescale)
-                results.append(instances_of_image(found, own, saliencies, plane, *options))
-        return results
+        mask_thr = (cfg or self.test_cfg or {}).get('mask_thr', 0.4)
+        with torch.autocast(maps.heatmap.device.type, enabled=False):
+            images = zip(results_list, shapes, maps.saliency.float(), batch_img_metas, strict=True)
+            for results, own, saliency, meta in images:
+                plane = results.labels if self.class_specific else torch.zeros_like(results.labels)
+                frame = Frame.of(meta, self.stride, rescale)
+                results.masks = paste_point_masks(own, saliency, results.pop('map_bboxes'), plane, frame, mask_thr)
+        return results_list
 
     def _probabilities_in_images(self, heatmap: Tensor, batch_img_metas: list[dict]) -> Tensor:
         """Of having a centre in a cell; 0 in the padding, whose peaks would take the place of objects."""

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .mask_assembly import assemble_logits, cells_of_boxes
 
-__all__ = ['Centers', 'decode_centers', 'instances_of_image', 'paste_point_masks']
+__all__ = ['Centers', 'Frame', 'boxes_of_image', 'decode_centers', 'paste_point_masks']
 
 # Pixels of boxes that are assembled at a time.
 _MAX_PIXELS = 2**22
@@ -70,67 +70,68 @@ def decode_centers(
     return Centers(score, label, row, column, torch.cat([center - half, center + half], -1))
 
 
-def instances_of_image(
-    centers: Centers,
-    shapes: Tensor,
-    saliency: Tensor,
-    plane: Tensor,
-    meta: dict,
-    stride: int,
-    mask_thr: float = 0.4,
-    rescale: bool = True,
-) -> InstanceData:
-    """Boxes and masks in pixels.
+class Frame(NamedTuple):
+    """The image that results are of, as it lies on the maps.
+
+    Attributes:
+        height: In pixels.
+        width: In pixels.
+        scale: Cells a pixel, x and y.
+        origin: Where the image begins on the maps, x and y in cells.
+    """
+
+    height: int
+    width: int
+    scale: tuple[float, float]
+    origin: tuple[float, float]
+
+    @classmethod
+    def of(cls, meta: dict, stride: int, rescale: bool) -> Frame:
+        """That of the original image if ``rescale``, and of the network's input otherwise.
+
+        Args:
+            meta: ``img_shape``, ``ori_shape`` and ``scale_factor`` of the image, and ``border`` if it was padded all
+                around, as mmdet's ``RandomCenterCropPad`` does.
+            stride: Pixels a cell.
+            rescale: Which of the two.
+        """
+        if not rescale:
+            return cls(*meta['img_shape'][:2], (1.0 / stride, 1.0 / stride), (0.0, 0.0))
+        scale_x, scale_y = (float(x) / stride for x in meta.get('scale_factor', (1.0, 1.0))[:2])
+        top, _, left, _ = meta.get('border', (0.0,) * 4)  # top, bottom, left, right
+        return cls(*meta['ori_shape'][:2], (scale_x, scale_y), (float(left) / stride, float(top) / stride))
+
+    def pixels_of(self, map_boxes: Tensor) -> Tensor:
+        """Boxes (n, 4) in cells, in pixels."""
+        return (map_boxes - map_boxes.new_tensor(self.origin * 2)) / map_boxes.new_tensor(self.scale * 2)
+
+
+def boxes_of_image(centers: Centers, frame: Frame) -> InstanceData:
+    """What is found in an image, without masks.
 
     Args:
-        centers: The n centres of an image.
-        shapes: (n, S, S) logits of the local shapes.
-        saliency: (M, H, W) logits of the saliency maps.
-        plane: (n,) which of these belongs to each object.
-        meta: ``img_shape``, ``ori_shape`` and ``scale_factor`` of the image, and ``border`` if it was padded all
-            around, as mmdet's ``RandomCenterCropPad`` does.
-        stride: Pixels a cell.
-        mask_thr: A pixel belongs to a mask from this probability on.
-        rescale: Whether the pixels are those of the original image or of the network's input.
+        centers: Those of the image.
+        frame: The image.
 
     Returns:
-        ``bboxes``, ``scores``, ``labels``, ``masks`` (n, H, W) bool, and ``cells`` (n, 2), row and column of the centre
-        on the maps. Objects outside of the image are left out.
+        ``bboxes`` (n, 4) clipped to the image, ``scores``, ``labels``, ``cells`` (n, 2), row and column of the centre
+        on the maps, and ``map_bboxes`` (n, 4) in cells, not clipped. Objects outside of the image are left out.
     """
-    scale_x, scale_y, left, top = 1.0, 1.0, 0.0, 0.0
-    height, width = meta['img_shape'][:2]
-    if rescale:
-        height, width = meta['ori_shape'][:2]
-        scale_x, scale_y = (float(x) for x in meta.get('scale_factor', (1.0, 1.0))[:2])
-        if 'border' in meta:  # top, bottom, left, right
-            top, left = float(meta['border'][0]), float(meta['border'][2])
-    origin = (left / stride, top / stride)
-    scale = (scale_x / stride, scale_y / stride)
-    boxes = (centers.box - centers.box.new_tensor(origin * 2)) / centers.box.new_tensor(scale * 2)
-    limit = boxes.new_tensor([width, height, width, height])
-    clipped = torch.minimum(boxes.clamp(min=0), limit)
+    boxes = frame.pixels_of(centers.box)
+    clipped = torch.minimum(boxes.clamp(min=0), boxes.new_tensor([frame.width, frame.height] * 2))
     keep = (clipped[:, 2:] > clipped[:, :2]).all(1).nonzero()[:, 0]
-    boxes, clipped, map_boxes = boxes[keep], clipped[keep], centers.box[keep]
-    masks = paste_point_masks(
-        shapes[keep], saliency, map_boxes, plane[keep], boxes, height, width, scale, origin, mask_thr
-    )
-    cells = torch.stack([centers.row, centers.column], 1)[keep]
+    cells = torch.stack([centers.row, centers.column], 1)
     return InstanceData(
-        bboxes=clipped, scores=centers.score[keep], labels=centers.label[keep], masks=masks, cells=cells
+        bboxes=clipped[keep],
+        scores=centers.score[keep],
+        labels=centers.label[keep],
+        cells=cells[keep],
+        map_bboxes=centers.box[keep],
     )
 
 
 def paste_point_masks(
-    shapes: Tensor,
-    saliency: Tensor,
-    boxes: Tensor,
-    plane: Tensor,
-    pixel_boxes: Tensor,
-    height: int,
-    width: int,
-    scale: tuple[float, float],
-    origin: tuple[float, float] = (0.0, 0.0),
-    mask_thr: float = 0.4,
+    shapes: Tensor, saliency: Tensor, boxes: Tensor, plane: Tensor, frame: Frame, mask_thr: float = 0.4
 ) -> Tensor:
     """Assembles masks at the pixels of an image, only there where their boxes are.
 
@@ -139,21 +140,21 @@ def paste_point_masks(
         saliency: (M, H, W) logits of the saliency maps.
         boxes: (n, 4) in cells of the saliency maps.
         plane: (n,) which saliency map belongs to each object.
-        pixel_boxes: (n, 4) the same boxes in pixels.
-        height: Height of the image.
-        width: Width of the image.
-        scale: Cells a pixel, x and y.
-        origin: Where the image begins on the maps, x and y in cells.
+        frame: The image.
         mask_thr: A pixel belongs to a mask from this probability on.
 
     Returns:
         (n, height, width) bool.
     """
+    height, width = frame.height, frame.width
+    pixel_boxes = frame.pixels_of(boxes)
     masks = torch.zeros(len(boxes), height, width, dtype=torch.bool, device=boxes.device)
     flat = masks.view(-1)
     for group in _groups(pixel_boxes):
         cells = cells_of_boxes(pixel_boxes[group], height, width)
-        local, glob = assemble_logits(shapes[group], saliency, boxes[group], plane[group], cells, scale, origin)
+        local, glob = assemble_logits(
+            shapes[group], saliency, boxes[group], plane[group], cells, frame.scale, frame.origin
+        )
         inside = local.sigmoid() * glob.sigmoid() >= mask_thr
         place = ((cells.box + group.start) * height + cells.row) * width + cells.column
         flat[place] = inside  # no pixel of a mask is there twice

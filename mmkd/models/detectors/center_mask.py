@@ -122,11 +122,34 @@ class CenterMask(SingleStageDetector):
             The samples. Their ``pred_instances`` have ``bboxes`` (n, 4), ``scores`` (n,), ``labels`` (n,), ``masks``
             (n, H, W) and ``mask_scores`` (n,): the scores to rank masks by, while ``scores`` rank boxes.
         """
+        x, boxes = self.predict_boxes(batch_inputs, batch_data_samples, rescale)
+        results = self.predict_masks(x, boxes, batch_data_samples, rescale)
+        return self.add_pred_to_datasample(batch_data_samples, results)
+
+    def predict_boxes(
+        self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample], rescale: bool = True
+    ) -> tuple[Sequence[Tensor], list[InstanceData]]:
+        """The first half of :meth:`predict`.
+
+        Returns:
+            What :meth:`predict_masks` needs of the images, and for each image ``bboxes``, ``scores`` and ``labels``.
+        """
         x = self.extract_feat(batch_inputs)
         # Masks are predicted for the boxes as found, so these stay in input pixels until then.
-        boxes = self.bbox_head.predict(x, batch_data_samples, rescale=False)
-        results = self.roi_head.predict(x, boxes, batch_data_samples, rescale=rescale)
-        return self.add_pred_to_datasample(batch_data_samples, results)
+        found = self.bbox_head.predict(x, batch_data_samples, rescale=False)
+        images = zip(found, batch_data_samples, strict=True)
+        return x, [self.roi_head.place_boxes(results, sample.metainfo, rescale) for results, sample in images]
+
+    def predict_masks(
+        self,
+        features: Sequence[Tensor],
+        results_list: list[InstanceData],
+        batch_data_samples: list[DetDataSample],
+        rescale: bool = True,
+    ) -> list[InstanceData]:
+        """The second half of :meth:`predict`, for all boxes of the first or a selection of them in any order."""
+        metas = [sample.metainfo for sample in batch_data_samples]
+        return self.roi_head.predict_placed_masks(features, metas, results_list, rescale)
 
     def _forward(
         self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample] | None = None

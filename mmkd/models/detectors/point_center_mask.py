@@ -9,6 +9,7 @@ from functools import partial
 import torch
 from mmdet.models.detectors import SingleStageDetector
 from mmdet.structures import DetDataSample
+from mmengine.structures import InstanceData
 from torch import Tensor
 
 from mmkd.models.dense_heads.point_center_mask_head import PointMaskMaps
@@ -63,10 +64,33 @@ class PointCenterMask(SingleStageDetector):
             The samples. Their ``pred_instances`` have ``bboxes`` (n, 4), ``scores`` (n,), ``labels`` (n,) and ``masks``
             (n, H, W).
         """
+        features, boxes = self.predict_boxes(batch_inputs, batch_data_samples, rescale)
+        results = self.predict_masks(features, boxes, batch_data_samples, rescale)
+        return self.add_pred_to_datasample(batch_data_samples, results)
+
+    def predict_boxes(
+        self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample], rescale: bool = True
+    ) -> tuple[tuple[PointMaskMaps, Callable], list[InstanceData]]:
+        """The first half of :meth:`predict`.
+
+        Returns:
+            What :meth:`predict_masks` needs of the images, and for each image ``bboxes``, ``scores`` and ``labels``.
+        """
         maps, shapes_at = self._maps_and_shapes(batch_inputs)
         metas = [sample.metainfo for sample in batch_data_samples]
-        results = self.bbox_head.predict_by_feat(*maps, batch_img_metas=metas, rescale=rescale, shapes_at=shapes_at)
-        return self.add_pred_to_datasample(batch_data_samples, results)
+        return (maps, shapes_at), self.bbox_head.predict_boxes_by_feat(maps, metas, rescale)
+
+    def predict_masks(
+        self,
+        features: tuple[PointMaskMaps, Callable],
+        results_list: list[InstanceData],
+        batch_data_samples: list[DetDataSample],
+        rescale: bool = True,
+    ) -> list[InstanceData]:
+        """The second half of :meth:`predict`, for all boxes of the first or a selection of them in any order."""
+        maps, shapes_at = features
+        metas = [sample.metainfo for sample in batch_data_samples]
+        return self.bbox_head.predict_masks_by_feat(maps, results_list, metas, rescale, shapes_at=shapes_at)
 
     def predict_maps(self, batch_inputs: Tensor) -> PointMaskMaps:
         """What the branches give, averaged with that of the flipped images if ``test_cfg.flip_test`` is set."""

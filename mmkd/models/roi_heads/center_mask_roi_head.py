@@ -187,7 +187,37 @@ class CenterMaskRoIHead(StandardRoIHead):
         self, x: Sequence[Tensor], batch_img_metas: list[dict], results_list: list[InstanceData], rescale: bool = False
     ) -> list[InstanceData]:
         """As :meth:`predict`, with the metainfo of each image."""
-        rois = bbox2roi([results.bboxes for results in results_list])
+        images = zip(results_list, batch_img_metas, strict=True)
+        placed = [self.place_boxes(results, meta, rescale) for results, meta in images]
+        return self.predict_placed_masks(x, batch_img_metas, placed, rescale)
+
+    def place_boxes(self, results: InstanceData, img_meta: dict, rescale: bool = False) -> InstanceData:
+        """The boxes of one image as they are put out, without those outside of it.
+
+        Args:
+            results: ``bboxes`` (n, 4) in pixels of the network's input, not clipped, ``scores`` and ``labels``.
+            img_meta: Metainfo of the image.
+            rescale: Whether the results are of the original image rather than of the resized one.
+
+        Returns:
+            The same, ``bboxes`` clipped to the output, and ``found_bboxes``, as they came in.
+        """
+        boxes = _in_output(results.bboxes.float(), img_meta, rescale)
+        height, width = _output_size(img_meta, rescale)
+        clipped = boxes.clamp(min=0)
+        clipped[:, 0::2].clamp_(max=width)
+        clipped[:, 1::2].clamp_(max=height)
+        visible = (clipped[:, 2:] > clipped[:, :2]).all(dim=1).nonzero().squeeze(1)
+        results = results[visible]
+        results.found_bboxes = results.bboxes
+        results.bboxes = clipped[visible]
+        return results
+
+    def predict_placed_masks(
+        self, x: Sequence[Tensor], batch_img_metas: list[dict], results_list: list[InstanceData], rescale: bool = False
+    ) -> list[InstanceData]:
+        """Masks and mask scores of what :meth:`place_boxes` gave, or of a selection of it, in the order it came in."""
+        rois = bbox2roi([results.found_bboxes for results in results_list])
         labels = torch.cat([results.labels for results in results_list])
         num_per_image = [len(results) for results in results_list]
         outputs = self._mask_forward(x, rois, [meta['img_shape'] for meta in batch_img_metas])
@@ -200,17 +230,18 @@ class CenterMaskRoIHead(StandardRoIHead):
         return [self._paste_single(*image, rescale) for image in images]
 
     def _paste_single(self, results: InstanceData, probs: Tensor, img_meta: dict, rescale: bool) -> InstanceData:
-        """Boxes and (n, S, S) masks of one image in the pixels of the output image."""
-        height, width = img_meta['ori_shape' if rescale else 'img_shape'][:2]
-        boxes = results.bboxes.float()
-        if rescale:
-            boxes = boxes / boxes.new_tensor(img_meta.get('scale_factor', (1.0, 1.0))).repeat(2)
-        clipped = boxes.clamp(min=0)
-        clipped[:, 0::2].clamp_(max=width)
-        clipped[:, 1::2].clamp_(max=height)
-        visible = (clipped[:, 2:] > clipped[:, :2]).all(dim=1).nonzero().squeeze(1)
-        results = results[visible]
-        results.bboxes = clipped[visible]
-        paste_boxes = results.bboxes if self.paste_with == 'clipped' else boxes[visible]
-        results.masks = paste_masks(probs[visible], paste_boxes, height, width, self.test_cfg['mask_thr_binary'])
+        """(n, S, S) masks of one image in the pixels of the output image."""
+        found = results.pop('found_bboxes').float()
+        boxes = results.bboxes if self.paste_with == 'clipped' else _in_output(found, img_meta, rescale)
+        height, width = _output_size(img_meta, rescale)
+        results.masks = paste_masks(probs, boxes, height, width, self.test_cfg['mask_thr_binary'])
         return results
+
+
+def _in_output(boxes: Tensor, img_meta: dict, rescale: bool) -> Tensor:
+    """Boxes in pixels of the network's input, in those of the output."""
+    return boxes / boxes.new_tensor(img_meta.get('scale_factor', (1.0, 1.0))).repeat(2) if rescale else boxes
+
+
+def _output_size(img_meta: dict, rescale: bool) -> tuple[int, int]:
+    return tuple(img_meta['ori_shape' if rescale else 'img_shape'][:2])
