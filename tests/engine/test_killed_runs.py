@@ -5,7 +5,6 @@ import time
 from pathlib import Path
 
 import pytest
-from helpers.command_server import CommandServer
 from resumable_runs import differences, state_of
 
 from mmkd.utils.resume import find_latest_checkpoint
@@ -15,13 +14,6 @@ pytestmark = pytest.mark.slow
 SCRIPT = Path(__file__).parents[1] / 'helpers/train_until_killed.py'
 KILLS = 10  # of each kind of run
 KILLED = -9
-
-
-@pytest.fixture(scope='module')
-def server(tmp_path_factory):
-    server = CommandServer(tmp_path_factory.mktemp('server'))
-    yield server
-    server.close()
 
 
 @pytest.mark.parametrize(('by_epoch', 'workers', 'length'), [(False, 0, 16), (True, 2, 5)])
