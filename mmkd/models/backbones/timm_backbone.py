@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from mmengine.logging import print_log
 from mmengine.model import BaseModule
@@ -70,14 +70,15 @@ class TimmBackbone(BaseModule):
             raise ValueError(f'TimmBackbone: out_indices={tuple(out_indices)!r} are no levels of {name}') from error
         self._names = list(self.timm_model.state_dict())  # of the whole network, as in a file of it
         levels = self.timm_model.feature_info.info
-        self._drop_what_follows(levels[max(self.timm_model.feature_info.out_indices)]['module'])
+        ends = [_flat(level['module'], self._names) for level in levels]
+        self._drop_what_follows(ends[max(self.timm_model.feature_info.out_indices)])
         if not -1 <= frozen_stages < len(levels):
             raise ValueError(
                 f'TimmBackbone: frozen_stages is {frozen_stages}, {name} has the levels 0 to {len(levels) - 1}'
             )
         self.ckpt = ckpt
         self.norm_eval = norm_eval
-        self._frozen = self._modules_until(levels[frozen_stages]['module']) if frozen_stages >= 0 else []
+        self._frozen = self._modules_until(ends[frozen_stages]) if frozen_stages >= 0 else []
         for module in self._frozen:  # now, and not only in train(): DistributedDataParallel looks before that
             module.requires_grad_(False)
         self.train()
@@ -121,10 +122,10 @@ class TimmBackbone(BaseModule):
             del stages[int(index) + 1 :]
 
     def _modules_until(self, last: str) -> list[nn.Module]:
-        """The modules without children, in timm's order, which is that of the forward, to the end of ``last``."""
-        leaves = [(name, module) for name, module in self.timm_model.named_modules() if not list(module.children())]
-        inside = [i for i, (name, _) in enumerate(leaves) if f'{name}.'.startswith(f'{last}.')]
-        return [module for _, module in leaves[: inside[-1] + 1]]
+        """All modules to the end of ``last`` in timm's order, that of the forward; none that also holds later ones."""
+        modules = list(self.timm_model.named_modules())
+        end = max(i for i, (name, _) in enumerate(modules) if f'{name}.'.startswith(f'{last}.'))
+        return [module for name, module in modules[: end + 1] if name and not last.startswith(f'{name}.')]
 
     def _load(self, ckpt: str) -> None:
         # Here and not above: the converters stand on the registry that this module is being registered in.
@@ -151,6 +152,13 @@ class TimmBackbone(BaseModule):
         check_state_dict_fits(self.timm_model, state_dict, name=what)
         self.timm_model.load_state_dict(state_dict, strict=False)
         print_log(f'backbone weights from {ckpt}', logger='current')
+
+
+def _flat(name: str, known: Iterable[str]) -> str:
+    """``stages_0.x`` for ``stages.0.x``: timm's networks of levels hold the stages of some families side by side."""
+    if any(other == name or other.startswith(f'{name}.') for other in known):
+        return name
+    return re.sub(r'^(\w+)\.(\d+)', r'\1_\2', name)
 
 
 def _import_timm():

@@ -3,8 +3,8 @@
 _base_ = ['mmkd::_base_/datasets/camvid.py', 'mmkd::_base_/seg_runtime.py']
 
 crop_size = (96, 128)
-max_iters = 1200
-val_interval = 300
+max_iters = 1000
+val_interval = 250
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),
