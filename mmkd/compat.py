@@ -46,6 +46,7 @@ def install_mends() -> None:
     _around_import('mmrazor', _accept_mmcv_version)
     for name in ('mmrazor.structures', 'mmrazor.models'):
         _around_import(name, _close_quantization_gate)
+    _after_import('mmrazor.engine.hooks.stop_distillation_hook', _mend_stop_hook)
 
 
 # -------------------------------------------------------------------------------------------------------------- mmrazor
@@ -105,6 +106,12 @@ def _close_quantization_gate(module: ModuleType, execute: Callable[[], None]) ->
             execute()
         finally:
             _rebind('mmrazor', {without_quantization: digit_version})
+
+
+def _mend_stop_hook(module: ModuleType) -> None:
+    """mmrazor's hook (1.0.0) never stops an iteration-based run, whose number of the epoch stays 0; mmkd's does."""
+    hook = import_module('mmkd.engine.hooks.stop_distill_hook').StopDistillHook
+    module.HOOKS.register_module(name='StopDistillHook', force=True, module=hook)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from .hooks import (
     DurableCheckpointHook,
     FiniteLossHook,
     IterationSeedHook,
+    StopDistillHook,
     StudentCheckpointHook,
     TeacherEvaluationHook,
 )
@@ -18,6 +19,7 @@ __all__ = [
     'DurableCheckpointHook',
     'FiniteLossHook',
     'IterationSeedHook',
+    'StopDistillHook',
     'StudentCheckpointHook',
     'TeacherEvaluationHook',
     'prepare_runner',
