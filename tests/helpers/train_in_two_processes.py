@@ -1,7 +1,7 @@
 """Trains on two processes that talk through gloo: WORK_DIR LENGTH ITERATION (at which rank 1 is killed; 0: never).
 
-Each process leaves ``<rank>.json`` in the work dir: the files that it removed. The last line that is printed has the
-exit codes of both, and how long after the first the second ended.
+Each process leaves ``<rank>.json`` in the work dir: the files that it removed or looked for. The last line that is
+printed has the exit codes of both, and how long after the first the second ended.
 """
 
 import json
@@ -37,14 +37,21 @@ def train(rank: int, work_dir: str, length: int, killed_at: int) -> None:
             if rank == 1 and runner.iter + 1 == killed_at:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    removed, remove = [], LocalBackend.remove
-    LocalBackend.remove = lambda self, path: (removed.append(Path(path).name), remove(self, path))
+    touched = dict(remove=[], isfile=[])
+    for name, paths in touched.items():
+        method = getattr(LocalBackend, name)
+
+        def counted(self, path, method=method, paths=paths):
+            paths.append(Path(path).name)
+            return method(self, path)
+
+        setattr(LocalBackend, name, counted)
     config = resumable(work_dir, length=length, launcher='pytorch')
     launch.prepare_launch(config)
     runner = launch.build_runner(config)
     runner.register_hook(Die())
     runner.train()
-    Path(work_dir, f'{rank}.json').write_text(json.dumps(removed))
+    Path(work_dir, f'{rank}.json').write_text(json.dumps(touched))
     launch.finish()
 
 
