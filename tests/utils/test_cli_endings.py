@@ -57,11 +57,16 @@ def test_a_refused_test_keeps_what_a_training_writes_into_the_same_work_dir(tmp_
         (work_dir / 'iter_2.pth').write_bytes(b'weights')
         (work_dir / 'last_checkpoint').write_text('iter_2.pth')
         (work_dir / 'notes.py').write_text('mine = 1\n')
-        (work_dir / '20300101_000000/predictions.pkl').write_bytes(b'')  # even in the folder of the same second
 
     refused(work_dir, train)
-    left = sorted(str(path.relative_to(work_dir)) for path in work_dir.rglob('*') if path.is_file())
-    assert left == ['20300101_000000/predictions.pkl', 'iter_2.pth', 'last_checkpoint', 'notes.py']
+    assert sorted(path.name for path in work_dir.iterdir()) == ['iter_2.pth', 'last_checkpoint', 'notes.py']
+
+
+def test_a_dated_folder_in_which_there_is_more_than_a_log_stays(tmp_path):
+    """Another run began in the same second, or this one has come as far as to log losses."""
+    losses = tmp_path / 'run/20300101_000000/vis_data/scalars.json'
+    refused(tmp_path / 'run', lambda: losses.write_text('{"loss": 1.0}'))
+    assert losses.is_file()
 
 
 def test_what_was_there_before_stays(tmp_path):
