@@ -11,7 +11,7 @@ from mmkd.registry import MODELS
 
 __all__ = ['Entry', 'compile_short_form', 'parse_short_form']
 
-KEYS = ('taps', 'levels', 'inputs', 'connector', 'loss', 'reduce', 'start_iter')
+KEYS = ('taps', 'levels', 'inputs', 'connector', 'loss', 'reduce', 'start_iter', 'end_iter')
 TAP_KEYS = ('type', 'source', 'data_idx', 'record_idx')
 SIDES = ('student', 'teacher')
 # how a connector's config may name its two numbers of channels: mmkd's way, mmrazor's ways
@@ -33,6 +33,7 @@ class Entry:
         inputs: Further arguments of the loss: for each its ``side`` and its tap.
         more: For both, the further taps of a list.
         start_iter: The iteration from which on the loss counts.
+        end_iter: The iteration from which on it does not any more; None: it counts to the end.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Entry:
     inputs: dict[str, tuple[str, dict[str, Any]]] = field(default_factory=dict)
     more: dict[str, tuple[dict[str, Any], ...]] = field(default_factory=lambda: dict.fromkeys(SIDES, ()))
     start_iter: int = 0
+    end_iter: int | None = None
 
     @property
     def loss_name(self) -> str:
@@ -119,7 +121,8 @@ def parse_short_form(distill: Mapping[str, Mapping]) -> list[Entry]:
       is needed.
     * ``loss``: the config of the loss; ``weight`` may stand for ``loss_weight``.
     * ``reduce``: ``'mean'`` (default) or ``'sum'`` over the levels.
-    * ``start_iter``: the iteration of the run from which on the loss counts, default 0.
+    * ``start_iter``, ``end_iter``: the iteration of the run from which on the loss counts, default 0, and from which on
+      it does not any more, default never.
 
     Raises:
         ValueError: A key is unknown or missing, or its value is of a wrong kind; names the key.
@@ -169,9 +172,14 @@ def _parse_entry(name: str, entry: Mapping) -> Entry:
     start_iter = entry.get('start_iter', 0)
     if isinstance(start_iter, bool) or not isinstance(start_iter, int) or start_iter < 0:
         raise ValueError(f'{key}.start_iter: a number of iterations was expected, got {start_iter!r}')
+    end_iter = entry.get('end_iter')
+    if end_iter is not None and (isinstance(end_iter, bool) or not isinstance(end_iter, int) or end_iter <= start_iter):
+        raise ValueError(
+            f'{key}.end_iter: a number of iterations above start_iter, {start_iter}, was expected, got {end_iter!r}'
+        )
     loss = _parse_loss(entry['loss'], f'{key}.loss')
     inputs = _parse_inputs(entry.get('inputs'), loss, key)
-    return Entry(name, taps, levels, loss, connector, reduce, inputs, more, start_iter)
+    return Entry(name, taps, levels, loss, connector, reduce, inputs, more, start_iter, end_iter)
 
 
 def _parse_inputs(inputs: Any, loss: Mapping, key: str) -> dict[str, tuple[str, dict[str, Any]]]:
@@ -304,6 +312,8 @@ def compile_short_form(
         config['names'][entry.loss_name] = f'distill.{entry.name}'
         if entry.start_iter:
             config.setdefault('start_iter', {})[entry.loss_name] = entry.start_iter
+        if entry.end_iter is not None:
+            config.setdefault('end_iter', {})[entry.loss_name] = entry.end_iter
     return config
 
 

@@ -84,6 +84,7 @@ class DenseDistiller(ConfigurableDistiller):
             a dict from names of losses. With the mean, a loss weight means the same for any number of levels.
         start_iter: For each loss by name, the iteration of the run from which on it counts, default 0. Before, it is
             zero and not computed. Outside of a Runner there is no number of an iteration, and all of them count.
+        end_iter: For each loss by name, the iteration from which on it does not count any more, default never.
         names: How to call the losses in messages, by name.
         **kwargs: The arguments of ``ConfigurableDistiller``.
 
@@ -95,6 +96,7 @@ class DenseDistiller(ConfigurableDistiller):
         self,
         level_reduction: str | Mapping[str, str] = 'mean',
         start_iter: Mapping[str, int] | None = None,
+        end_iter: Mapping[str, int] | None = None,
         names: Mapping[str, str] | None = None,
         **kwargs,
     ):
@@ -106,6 +108,7 @@ class DenseDistiller(ConfigurableDistiller):
             raise ValueError(f'level_reduction: one of {list(REDUCTIONS)} was expected, got {unknown[0]!r}')
         self.level_reduction = level_reduction
         self.start_iter = start_iter or {}
+        self.end_iter = end_iter or {}
         self.networks: tuple | None = None  # student and teacher, while a batch is learned from; set by the algorithm
         self.data_samples: Sequence | None = None  # of the batch that is being learned from; set by the algorithm
 
@@ -191,7 +194,7 @@ class DenseDistiller(ConfigurableDistiller):
         """
         losses = {}
         for name in self.loss_forward_mappings:
-            loss = self.compute_loss(name) if self.has_started(name) else self.zero_loss(name)
+            loss = self.compute_loss(name) if self.is_active(name) else self.zero_loss(name)
             if isinstance(loss, Mapping):
                 losses.update({f'{name}_{key}': value for key, value in loss.items()})
             else:
@@ -202,11 +205,11 @@ class DenseDistiller(ConfigurableDistiller):
         """How a loss is called in messages: by its config key."""
         return self.names.get(name, f'distill.{name}')
 
-    def has_started(self, name: str) -> bool:
+    def is_active(self, name: str) -> bool:
         """Whether a loss counts in this iteration of the run."""
-        start = self.start_iter.get(name, 0)
-        iteration = MessageHub.get_current_instance().get_info('iter') if start else None  # the Runner's
-        return iteration is None or iteration >= start
+        start, end = self.start_iter.get(name, 0), self.end_iter.get(name, float('inf'))
+        iteration = MessageHub.get_current_instance().get_info('iter')  # the Runner's
+        return iteration is None or start <= iteration < end
 
     def zero_loss(self, name: str) -> Tensor:
         """Zero that still depends on all that this loss trains: DDP waits for a gradient of it."""

@@ -47,8 +47,8 @@ def warn_of_missing_gradients(distiller: nn.Module, recorders: TapRecorders, los
         losses: Their values, by their names in the log.
     """
     for name in distiller.loss_forward_mappings if isinstance(distiller, DenseDistiller) else ():
-        if 'loss' not in name or not distiller.has_started(name):
-            continue  # not minimised, or not yet
+        if 'loss' not in name or not distiller.is_active(name):
+            continue  # not minimised, or not now
         message, _ = _missing_gradients(distiller, recorders, name)
         found = [value for key, value in losses.items() if f'{key}_'.startswith(f'distill.{name}_')]
         if not message and not any(tensor.requires_grad for tensor in tensors_in(found)):

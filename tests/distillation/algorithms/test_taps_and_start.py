@@ -89,6 +89,10 @@ def test_the_teacher_runs_until_the_last_of_several_taps():
         (dict(taps='neck', connector=[3]), 'distill.x.connector: a name or a config was expected, got 3'),
         (dict(taps=TAPS, connector=['conv1x1']), 'connector: 1 were given, there are 3 levels'),
         (dict(taps='neck', start_iter=-1), 'distill.x.start_iter: a number of iterations was expected, got -1'),
+        (
+            dict(taps='neck', start_iter=3, end_iter=3),
+            'distill.x.end_iter: a number of iterations above start_iter, 3, was expected, got 3',
+        ),
     ],
 )
 def test_mistakes_are_named(entry, message):
@@ -142,6 +146,20 @@ def test_a_loss_counts_from_its_iteration_on_and_depends_on_its_connector_before
     loss.backward()
     gradient = algorithm.distiller.connectors['mse'].levels[0].conv.weight.grad
     assert gradient is not None and bool(gradient.abs().max() > 0) is counts
+
+
+EARLY = dict(mse=dict(LATE['mse'], start_iter=1, end_iter=3))
+
+
+@pytest.mark.parametrize('iteration, counts', [(0, False), (1, True), (2, True), (3, False), (7, False), (None, True)])
+def test_a_loss_counts_until_its_last_iteration(iteration, counts):
+    algorithm = build(EARLY, **WIDER).train()
+    if iteration is not None:
+        MessageHub.get_instance('run').update_info('iter', iteration)
+    loss = algorithm(batch(), mode='loss')['distill.loss_mse']
+    assert bool(loss > 0) is counts
+    loss.backward()
+    assert algorithm.distiller.connectors['mse'].levels[0].conv.weight.grad is not None
 
 
 def test_a_loss_that_starts_later_does_so_in_a_run_and_in_a_resumed_one(teacher):
