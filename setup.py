@@ -138,9 +138,11 @@ if __name__ == '__main__':
         ],
         packages=find_packages(include=['mmkd', 'mmkd.*']),
         python_requires='>=3.10',
-        # Only what both lines share. PyTorch is the user's, and the mm* packages come with an extra: which line is the
-        # user's choice, and mmcv is to be compiled against the PyTorch that is there (requirements.txt says how).
+        # Only what both lines share. PyTorch is the user's, of any build that can read checkpoints safely, and the mm*
+        # packages come with an extra: which line is the user's choice, and mmcv is to be compiled against the PyTorch
+        # that is there (requirements.txt says how).
         install_requires=[
+            'torch>=2.6',
             'mmrazor==1.0.0',
             'joblib',
             'ordered-set',

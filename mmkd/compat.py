@@ -13,15 +13,15 @@ import importlib.util
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
-from pickle import UnpicklingError
 from types import ModuleType
 
 from . import compat_ops
-from .environment import check_environment, explained_imports
+from .allow_list import allowed_globals
+from .environment import check_environment, check_torch, explained_imports
 
 __all__ = [
     'check_environment',
@@ -226,14 +226,16 @@ def safe_globals():
     """Context in which ``torch.load(..., weights_only=True)`` accepts what a training run of mmengine saves.
 
     The message hub in each checkpoint holds log buffers, numpy scalars and config dicts, which PyTorch refuses.
+
+    Raises:
+        ImportError: PyTorch is too old to have such a list.
     """
     import torch
 
-    if hasattr(torch.serialization, 'safe_globals'):
-        # Leaving the context removes what it was given, also if that had been allowed for good before.
-        present = torch.serialization.get_safe_globals()
-        return torch.serialization.safe_globals([entry for entry in _allowed_globals() if entry not in present])
-    return nullcontext()  # PyTorch before 2.5 has no allow-list: files with such objects are refused
+    check_torch()
+    # Leaving the context removes what it was given, also if that had been allowed for good before.
+    present = torch.serialization.get_safe_globals()
+    return torch.serialization.safe_globals([entry for entry in allowed_globals() if entry not in present])
 
 
 def _mend_checkpoint_loading(checkpoint: ModuleType) -> None:
@@ -244,7 +246,7 @@ def _mend_checkpoint_loading(checkpoint: ModuleType) -> None:
     import torch
 
     if not hasattr(checkpoint, '_safe_torch_load') and hasattr(torch.serialization, 'add_safe_globals'):
-        torch.serialization.add_safe_globals(_allowed_globals())
+        torch.serialization.add_safe_globals(allowed_globals())
 
 
 def load_checkpoints_safely(keys: Mapping[str, str] | None = None) -> None:
@@ -260,7 +262,11 @@ def load_checkpoints_safely(keys: Mapping[str, str] | None = None) -> None:
 
     Args:
         keys: Config keys of checkpoints by their addresses, for messages.
+
+    Raises:
+        ImportError: PyTorch is too old to load anything safely.
     """
+    check_torch()
     from mmengine.registry import WEIGHT_INITIALIZERS
     from mmengine.runner.checkpoint import CheckpointLoader
 
@@ -270,42 +276,6 @@ def load_checkpoints_safely(keys: Mapping[str, str] | None = None) -> None:
     theirs = [p for p, loader in CheckpointLoader._schemes.items() if loader.__module__ == 'mmengine.runner.checkpoint']
     CheckpointLoader.register_scheme([*theirs, 'file://'], load_from_mmkd, force=True)
     WEIGHT_INITIALIZERS.register_module(name='Pretrained', module=CheckedPretrainedInit, force=True)
-
-
-@functools.cache
-def _allowed_globals() -> list[tuple[Callable, str]]:
-    """The allow-list, with the names under which the objects stand in files of numpy 1 and of numpy 2."""
-    import numpy as np
-    from mmengine.config import ConfigDict
-    from mmengine.logging import HistoryBuffer
-
-    core = np._core if hasattr(np, '_core') else np.core
-    allowed = [
-        (HistoryBuffer, 'mmengine.logging.history_buffer.HistoryBuffer'),
-        (_statistic_of_history_buffer, 'builtins.getattr'),
-        (ConfigDict, 'mmengine.config.config.ConfigDict'),
-        (slice, 'builtins.slice'),
-        (np.ndarray, 'numpy.ndarray'),
-        (np.dtype, 'numpy.dtype'),
-    ]
-    for package in ('numpy.core', 'numpy._core'):
-        allowed.append((core.multiarray._reconstruct, f'{package}.multiarray._reconstruct'))
-        allowed.append((core.multiarray.scalar, f'{package}.multiarray.scalar'))
-    for dtype in {type(np.dtype(code)) for code in '?bhilqBHILQefdgFDGSU'}:
-        allowed.append((dtype, f'{dtype.__module__}.{dtype.__qualname__}'))
-    return allowed
-
-
-def _statistic_of_history_buffer(owner: type, name: str) -> Callable:
-    """Stands in for ``getattr`` while a file is read. Log buffers store their statistics as attributes of their class.
-
-    The real ``getattr`` on an allow-list would give a file access to anything reachable from an allowed object.
-    """
-    from mmengine.logging import HistoryBuffer
-
-    if owner is not HistoryBuffer or name.startswith('_'):
-        raise UnpicklingError(f'Unsupported global: a log buffer may not refer to attribute {name!r} of {owner!r}')
-    return getattr(owner, name)
 
 
 # ------------------------------------------------------------------------------------------------------ hooks of models

@@ -11,7 +11,7 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, distribution
 from typing import NamedTuple
 
-__all__ = ['HOST_MODULES', 'NEEDS', 'check_environment', 'explained_imports']
+__all__ = ['HOST_MODULES', 'NEEDS', 'TORCH_MINIMUM', 'check_environment', 'check_torch', 'explained_imports']
 
 
 class Need(NamedTuple):
@@ -36,6 +36,8 @@ NEEDS = {
     # mmrazor imports joblib without declaring it.
     'mmrazor': Need('1.0.0', '2.0', 'mmrazor==1.0.0', 'mmrazor==1.0.0', also=('joblib', 'ordered_set')),
 }
+# The first PyTorch that can be told by name what else than tensors a checkpoint may hold; setup.py asks for it too.
+TORCH_MINIMUM = '2.6'
 LINES = ('onedl', 'openmmlab')
 # What networks, training and evaluation need. mmrazor is for distillation only.
 HOST_MODULES = ('mmengine', 'mmcv', 'mmdet', 'mmseg')
@@ -53,7 +55,7 @@ def check_environment(modules: tuple[str, ...] = HOST_MODULES) -> None:
     Raises:
         ImportError: Something is missing, has a version that mmkd does not work with, or does not import.
     """
-    problems = {'torch': 'torch is not installed'} if importlib.util.find_spec('torch') is None else {}
+    problems = {'torch': problem} if (problem := _problem_with_torch()) else {}
     for name in modules:
         problem = _problem_with(name)
         if problem:
@@ -75,6 +77,29 @@ def explained_imports(modules: tuple[str, ...] = HOST_MODULES) -> Iterator[None]
     except (ImportError, AssertionError):
         check_environment(modules)
         raise
+
+
+def check_torch() -> None:
+    """Raises one sentence about a PyTorch that is missing or too old.
+
+    Raises:
+        ImportError: As it says.
+    """
+    problem = _problem_with_torch()
+    if problem:
+        raise ImportError(problem)
+
+
+def _problem_with_torch() -> str | None:
+    if importlib.util.find_spec('torch') is None:
+        return 'torch is not installed'
+    version = distribution('torch').version
+    if _numbers(version) >= _numbers(TORCH_MINIMUM):
+        return None
+    return (
+        f'torch {version} is installed; needed is >={TORCH_MINIMUM}, the first that reads checkpoints without running '
+        'code in them'
+    )
 
 
 def _problem_with(name: str) -> str | None:
@@ -125,7 +150,7 @@ def _commands(problems: dict[str, str]) -> list[str]:
     """The pip commands that mend the problems, for the line that is there already, else for the default one."""
     commands = []
     if 'torch' in problems:
-        commands.append('pip install torch')
+        commands.append(f"pip install 'torch>={TORCH_MINIMUM}'")
     if any(_HEADLESS in problem for problem in problems.values()):
         version = f'=={distribution("opencv-python").version}' if _is_installed('opencv-python') else ''
         return [*commands, f'pip install --force-reinstall --no-deps opencv-python-headless{version}']

@@ -4,12 +4,14 @@ import subprocess
 import sys
 from importlib.machinery import ModuleSpec
 from importlib.metadata import PackageNotFoundError
+from pickle import UnpicklingError
 from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
 
 from mmkd import compat
+from mmkd.allow_list import _statistic_of_history_buffer, allowed_globals
 
 
 def run_python(code, *, cwd):
@@ -244,7 +246,7 @@ def test_checkpoints_of_mmengine_load_where_it_has_no_allow_list_of_its_own(tmp_
     torch.serialization.clear_safe_globals()
     try:
         compat._mend_checkpoint_loading(SimpleNamespace(_safe_torch_load=print))
-        with pytest.raises(compat.UnpicklingError):
+        with pytest.raises(UnpicklingError):
             torch.load(path)
         compat._mend_checkpoint_loading(SimpleNamespace())
         assert torch.load(path).current() == 2.0
@@ -258,21 +260,52 @@ def test_allow_list_after_the_context_is_the_one_before(allowed_before):
     before = torch.serialization.get_safe_globals()
     torch.serialization.clear_safe_globals()
     if allowed_before:  # for good, as on the openmmlab line
-        torch.serialization.add_safe_globals(compat._allowed_globals())
+        torch.serialization.add_safe_globals(allowed_globals())
     try:
         with compat.safe_globals():
-            assert set(torch.serialization.get_safe_globals()) == set(compat._allowed_globals())
-        expected = set(compat._allowed_globals()) if allowed_before else set()
+            assert set(torch.serialization.get_safe_globals()) == set(allowed_globals())
+        expected = set(allowed_globals()) if allowed_before else set()
         assert set(torch.serialization.get_safe_globals()) == expected
     finally:
         torch.serialization.clear_safe_globals()
         torch.serialization.add_safe_globals(before)
 
 
+def test_pytorch_without_an_allow_list_is_refused_in_one_sentence(monkeypatch):
+    monkeypatch.delattr(torch.serialization, 'safe_globals')
+    monkeypatch.setattr('mmkd.environment.distribution', lambda name: SimpleNamespace(version='2.4.1'))
+    for load in (compat.safe_globals, compat.load_checkpoints_safely):
+        with pytest.raises(ImportError, match=r'^torch 2\.4\.1 is installed; needed is >=2\.6, .*[^.]$'):
+            load()
+
+
+def test_every_way_of_mmengine_to_a_checkpoint_becomes_the_safe_one(monkeypatch):
+    """Of the two lines' versions alike: whatever a version has registered itself, and nothing that others have."""
+    from mmengine.registry import WEIGHT_INITIALIZERS
+    from mmengine.runner.checkpoint import CheckpointLoader, load_from_http
+
+    def of_somebody_else(filename, map_location=None):
+        return {}
+
+    before = dict(CheckpointLoader._schemes)
+    pretrained = WEIGHT_INITIALIZERS.get('Pretrained')
+    monkeypatch.setattr(CheckpointLoader, '_schemes', {**before, 'http://': load_from_http, 'own://': of_somebody_else})
+    try:
+        compat.load_checkpoints_safely()
+        loaders = {prefix: loader.__name__ for prefix, loader in CheckpointLoader._schemes.items()}
+        assert loaders.pop('own://') == 'of_somebody_else'
+        assert set(loaders.values()) == {'load_from_mmkd'}
+        assert {'', 'file://', 'http://', 'https://', 'torchvision://', 'open-mmlab://', 'mmcls://'} <= set(loaders)
+        for address in ('a.pth', 'file:///a.pth', 's3://a', 'cluster:petrel://a'):
+            assert CheckpointLoader._get_checkpoint_loader(address).__name__ == 'load_from_mmkd'
+    finally:
+        WEIGHT_INITIALIZERS.register_module(name='Pretrained', module=pretrained, force=True)
+
+
 def test_getattr_is_not_on_the_allow_list():
-    assert getattr not in [entry[0] for entry in compat._allowed_globals()]
-    with pytest.raises(compat.UnpicklingError, match='__class__'):
-        compat._statistic_of_history_buffer(compat._allowed_globals()[0][0], '__class__')
+    assert getattr not in [entry[0] for entry in allowed_globals()]
+    with pytest.raises(UnpicklingError, match='__class__'):
+        _statistic_of_history_buffer(allowed_globals()[0][0], '__class__')
 
 
 # --------------------------------------------------------------------------------------------------------- import hooks

@@ -61,12 +61,19 @@ def test_nothing_installed_gives_the_default_line(pretend):
     for name in ('torch', *environment.NEEDS):
         assert f'- {name} is not installed' in text
     assert commands(tuple(environment.NEEDS)) == [
-        'pip install torch',
+        "pip install 'torch>=2.6'",
         "pip install 'setuptools>=77,<81' wheel ninja psutil packaging  # to compile the operators of mmcv",
         'pip install --no-build-isolation onedl-mmcv==2.3.6',
         'pip install onedl-mmengine==0.10.12 onedl-mmdetection==3.5.1 onedl-mmsegmentation==1.4.2 mmrazor==1.0.0 '
         'joblib ordered-set',
     ]
+
+
+@pytest.mark.parametrize('version', ['1.13.1', '2.1.0', '2.4.1+cu121', '2.5.1'])
+def test_pytorch_that_cannot_read_checkpoints_safely_is_refused(version, pretend):
+    pretend(versions=dict(torch=version))
+    assert f'- torch {version} is installed; needed is >=2.6, the first that reads checkpoints' in message()
+    assert commands() == ["pip install 'torch>=2.6'"]
 
 
 def test_what_is_missing_comes_from_the_line_that_is_there(pretend):

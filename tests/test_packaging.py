@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mmkd.environment import NEEDS
+from mmkd.environment import NEEDS, TORCH_MINIMUM
 from mmkd.version import __version__
 
 ROOT = Path(__file__).parents[1]
@@ -182,6 +182,11 @@ def test_pins_are_those_of_the_environment_check(line, name):
         for module in need.also:
             assert module.replace('_', '-') in required
     assert not [requirement for requirement in required if requirement.startswith('torch')]
+
+
+def test_the_oldest_pytorch_is_the_same_everywhere():
+    assert f"'torch>={TORCH_MINIMUM}'" in (ROOT / 'setup.py').read_text()
+    assert f'torch >= {TORCH_MINIMUM} is kept' in (ROOT / 'README.md').read_text()
 
 
 def test_model_index_names_every_metafile_and_they_name_configs_that_exist():

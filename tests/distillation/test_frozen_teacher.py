@@ -144,11 +144,11 @@ def test_code_in_a_checkpoint_is_not_run(tmp_path):
 
 def test_loading_takes_nothing_from_what_the_run_may_load(tmp_path):
     """With mmengine 0.10.7 that is allowed for good, since it could not resume otherwise."""
-    from mmkd.compat import _allowed_globals
+    from mmkd.allow_list import allowed_globals
 
     path = save(tmp_path, build_network(TOY).state_dict())
     before = torch.serialization.get_safe_globals()
-    torch.serialization.add_safe_globals(_allowed_globals())
+    torch.serialization.add_safe_globals(allowed_globals())
     try:
         allowed = set(torch.serialization.get_safe_globals())
         FrozenTeacher.from_config(dict(TOY, ckpt=path)).build()
