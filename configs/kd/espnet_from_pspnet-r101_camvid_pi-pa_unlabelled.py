@@ -5,7 +5,7 @@ _base_ = './espnet_from_pspnet-r101_camvid_pi-pa.py'
 unlabelled_pipeline = [step for step in _base_.train_pipeline if step['type'] != 'LoadAnnotations']
 train_dataloader = dict(
     batch_size=16,
-    sampler=dict(_delete_=True, type='mmdet.MultiSourceSampler', batch_size=16, source_ratio=[1, 1]),
+    sampler=dict(_delete_=True, type='mmkd.FixedRatioSampler', batch_size=16, source_ratio=[1, 1], infinite=True),
     dataset=dict(
         _delete_=True,
         type='ConcatDataset',

@@ -1,6 +1,7 @@
 from .camvid import CamVidDataset
 from .checked_pipeline import CheckedPipeline, SampleError
 from .depth import CameraRandomCrop, CameraRandomFlip, CameraResize, DepthFolder
+from .fixed_ratio_sampler import FixedRatioSampler
 from .instance_center_crop_pad import InstanceCenterCropPad
 from .load_instance_annotations import LoadInstanceAnnotations
 from .random_gaussian_blur import RandomGaussianBlur
@@ -14,6 +15,7 @@ __all__ = [
     'DepthFolder',
     'CamVidDataset',
     'CheckedPipeline',
+    'FixedRatioSampler',
     'InstanceCenterCropPad',
     'LoadInstanceAnnotations',
     'RandomGaussianBlur',

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from mmengine.logging import MessageHub
+
 from mmkd.registry import DATASETS
 
 __all__ = ['UnlabelledDataset']
 
-# mmkd.distillation looks for it in the metainfo of the data samples.
+# mmkd.distillation looks for it in the metainfo of the data samples, and in the message hub of the run.
 UNLABELLED = 'unlabelled'
 
 
@@ -19,11 +21,11 @@ class UnlabelledDataset:
 
     ``DenseDistill`` then computes the distillation losses of them and nothing else. (That is more than having no
     objects or no labelled pixels: an image without objects teaches a detector that there are none.) For batches of both
-    kinds, in a ratio of one's choice::
+    kinds, in a ratio of one's choice, and of the same kinds on all processes (see :class:`FixedRatioSampler`)::
 
         train_dataloader = dict(
             batch_size=8,
-            sampler=dict(type='mmdet.MultiSourceSampler', batch_size=8, source_ratio=[1, 1]),
+            sampler=dict(type='mmkd.FixedRatioSampler', batch_size=8, source_ratio=[1, 1], infinite=True),
             dataset=dict(type='ConcatDataset', datasets=[
                 dict(type='CamVidDataset', ...),
                 dict(type='mmkd.UnlabelledDataset', dataset=dict(type='CamVidDataset', ...))]))
@@ -36,6 +38,8 @@ class UnlabelledDataset:
 
     def __init__(self, dataset: Any):
         self.dataset = DATASETS.build(dataset) if isinstance(dataset, Mapping) else dataset
+        # every process builds the data set, so all of them know that the kinds in their batches are to be compared
+        MessageHub.get_current_instance().update_info(UNLABELLED, True, resumed=False)
 
     @property
     def metainfo(self) -> dict:

@@ -21,7 +21,7 @@ from ..isolation import preserve_rng_state
 from ..network import build_network, resolve_network
 from ..short_form import compile_short_form, parse_short_form
 from ..teacher import NOT_GIVEN, FrozenTeacher
-from ..unlabelled import mean_over_parts, split_batch
+from ..unlabelled import check_same_kinds, mean_over_parts, split_batch
 from .dense_distiller import DenseDistiller
 from .dry_run import check_losses, infer_channels, teacher_weights_read
 from .gradients import warn_of_missing_gradients
@@ -239,9 +239,11 @@ class DenseDistill(SingleTeacherDistill):
             Losses by name.
 
         Raises:
-            ValueError: A loss or the teacher needs labels, and there are images without.
+            ValueError: A loss or the teacher needs labels, and there are images without; or the processes of a run
+                have different kinds of images in this batch.
         """
         parts = split_batch(data_samples)
+        check_same_kinds(parts)
         if not parts:
             return self._losses_of(batch_inputs, data_samples)
         losses, distill, sizes = {}, [], []
