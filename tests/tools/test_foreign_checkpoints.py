@@ -223,6 +223,13 @@ def test_a_download_that_fails_names_key_and_url(place, tool, tiny, tmp_path, mo
     assert one_line(done, place.removeprefix('model.'), f'{url}/no.pth cannot be downloaded: HTTP 404')
 
 
+def test_the_home_folder_may_be_a_tilde(tool, tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    (tmp_path / 'notes.pth').write_text('text')
+    for done in (tool('train', tiny, '--cfg-options', 'load_from=~/notes.pth'), tool('test', tiny, '~/notes.pth')):
+        assert one_line(done, '~/notes.pth is no PyTorch file')
+
+
 def test_an_empty_variable_for_the_teacher_is_named(tool, tiny, monkeypatch):
     monkeypatch.setenv('MMKD_TEACHER_CKPT', '')
     assert one_line(

@@ -80,7 +80,7 @@ def checkpoint_problems(cfg: Config) -> Iterator[str]:
 
 
 def _checkpoint_problem(key: str, path, other_ways: str) -> Iterator[str]:
-    if is_local(path) and not Path(path).is_file():
+    if is_local(path) and not Path(path).expanduser().is_file():
         how = '' if key == '--resume' else f'; set it with --cfg-options {key}=FILE{other_ways}'
         yield f'{key}: checkpoint {path!r} is not a file{_from(path)}{how}'
 
