@@ -286,7 +286,7 @@ def check_start_fits(model: nn.Module, state_dict: Mapping[str, Any], name: str)
     wanted = {key: tuple(value.shape) for key, value in model.state_dict().items() if not _is_optional(key)}
     found = {key: tuple(value.shape) for key, value in state_dict.items() if hasattr(value, 'shape')}
     common = [key for key in wanted if key in found]
-    if not common:
+    if wanted and not common:
         raise CheckpointError(
             f'{name}: none of the {len(wanted)} parameters of the model is in the file, whose first is '
             f'{next(iter(state_dict), None)!r}, expected names like {next(iter(wanted), None)!r}'
