@@ -31,6 +31,8 @@ class SeededSampler(Sampler):
     (mmengine seeds the generators when a run starts and each worker when an epoch does: a resumed run repeats the
     augmentation of the beginning, and without ``persistent_workers`` each epoch does.)
 
+    Transforms that keep samples of their own, like mmdet's ``CachedMosaic``, begin with empty caches when resumed.
+
     Training with mmkd's tools, or of ``DenseDistill``, puts it around the sampler of the config.
 
     Args:

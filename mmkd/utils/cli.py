@@ -165,8 +165,19 @@ def user_errors(
             raise RunError(f'{doing}: {trouble}') from error
         message = _one_line(error)
         keys = _keys_meant(message, cfg) if cfg is not None else []
+        if isinstance(error, OSError) and error.filename and not keys and _is_work_dir(error.filename, cfg):
+            what = f'work_dir: {error.filename}: {error.strerror}; give a folder that can be written to with --work-dir'
+            raise UserError(what) from error
         where = f'{keys[0]}: ' if keys else ''
         raise UserError(f'{doing}: {where}{message} (MMKD_TRACEBACK=1 shows more)') from error
+
+
+def _is_work_dir(path: str, cfg: Config | None) -> bool:
+    """Whether a file or folder is the work dir, lies in it, or holds it."""
+    if cfg is None or not cfg.get('work_dir'):
+        return False
+    work_dir, path = Path(cfg.work_dir).absolute(), Path(os.fsdecode(path)).absolute()
+    return work_dir.is_relative_to(path) or path.is_relative_to(work_dir)
 
 
 def _one_line(error: BaseException) -> str:
@@ -206,8 +217,8 @@ def leaves_nothing_behind(folder: str | Path) -> Iterator[None]:
     """Removes the log and the folders that this process has made in ``folder`` when the block ends in a UserError.
 
     mmengine makes the work dir, a dated folder and a log before it builds the model: a typing error would otherwise
-    leave one more empty run behind. Other runs may be writing to the same folder meanwhile, so only files known by name
-    to be this process's go, and folders that are empty then.
+    leave one more empty run behind. (One that has logged a loss or a score is not empty.) Other runs may be writing to
+    the same folder meanwhile, so only files known by name to be this process's go, and folders that are empty then.
     """
     folder = Path(folder).absolute()
     new_folders = [path for path in (folder, *folder.parents) if not path.exists()]
@@ -233,6 +244,8 @@ def _remove_own_files(folder: Path, before: set[Path]) -> None:
         if dated.parent != folder or dated in before:
             continue
         copy = dated / 'vis_data' / 'config.py'
+        if {path for path in dated.rglob('*') if path.is_file()} - {log, copy}:
+            continue  # it has come as far as to log losses or scores
         config = copy.read_bytes() if copy.is_file() else None
         own = [path for path in set(folder.glob('*.py')) - before if path.read_bytes() == config]
         for path in (log, copy, *own):
@@ -279,6 +292,9 @@ def load_config(args: argparse.Namespace) -> Config:
         UserError: The file is missing or not a valid config, or an option names a key that nothing reads.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    for launcher, rank in (('slurm', 'SLURM_PROCID'), ('mpi', 'OMPI_COMM_WORLD_RANK')):
+        if args.launcher == launcher and rank in os.environ:
+            os.environ.setdefault('RANK', os.environ[rank])  # as mmengine does later; an error is shown by rank 0 alone
     path, cfg = resolve_config(args.config), read_config(args.config)
     cfg.launcher = args.launcher
     options = dict(args.cfg_options or {})

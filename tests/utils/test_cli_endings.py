@@ -3,7 +3,9 @@
 import errno
 import json
 import logging
+import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -134,6 +136,21 @@ def test_another_rank_than_the_first_tells_the_launcher_and_does_not_print(capsy
         run_tool(main)
     assert capsys.readouterr().err == ''
     assert json.loads((tmp_path / 'error.json').read_text())['message'] == 'data_root: missing on this machine'
+
+
+def test_under_slurm_only_the_first_of_the_processes_shows_an_error(tmp_path, capsys, monkeypatch):
+    from mmkd.utils.cli import load_config
+
+    monkeypatch.delenv('RANK', raising=False)
+    monkeypatch.setenv('LOCAL_RANK', '0')
+    config = SimpleNamespace(config=str(tmp_path / 'none.py'), launcher='slurm', local_rank=0, cfg_options=None)
+    for process, shown in (('1', ''), ('0', 'error: config: ')):
+        monkeypatch.setenv('SLURM_PROCID', process)
+        with pytest.raises(SystemExit):
+            run_tool(lambda: load_config(config))
+        said = capsys.readouterr().err
+        assert said.startswith(shown) and bool(said) == bool(shown)
+        assert os.environ.pop('RANK') == process
 
 
 @pytest.fixture(autouse=True)

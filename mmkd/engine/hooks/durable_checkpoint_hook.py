@@ -35,7 +35,12 @@ class DurableCheckpointHook(CheckpointHook):
 
     @classmethod
     def take_over(cls, runner: Runner) -> None:
-        """Turns every ``CheckpointHook`` of a run into one of this class; a second call changes nothing."""
+        """Turns every ``CheckpointHook`` of a run into one of this class; a second call changes nothing.
+
+        Runs of ``FlexibleRunner``, whose strategies save in ways of their own, are left alone.
+        """
+        if not isinstance(runner, Runner):
+            return
         for hook in runner.hooks:
             if type(hook) is CheckpointHook:  # a subclass has its own ways
                 hook.__class__ = cls  # with all options it was built with, also those of other versions of mmengine
