@@ -8,6 +8,7 @@ import os
 import resource
 import shutil
 import time
+import traceback
 from pathlib import Path
 
 import mmseg.models  # noqa: F401  here and not in the forks
@@ -28,7 +29,11 @@ def execute(run: Run) -> None:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
         with contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
-            _write_log(run, *_train_and_test(run))
+            try:
+                _write_log(run, *_train_and_test(run))
+            except Exception:
+                traceback.print_exc()
+                raise SystemExit(1) from None
 
 
 def _train_and_test(run: Run) -> tuple[dict, list[dict], dict]:
