@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
+from resumable_runs import differences, state_of
 
 pytestmark = pytest.mark.slow
 
@@ -21,11 +22,17 @@ def test_only_one_process_writes_and_removes_the_students_of_both(server, tmp_pa
     assert sorted(path.name for path in (tmp_path / 'run').glob('*.pth*')) == ['iter_20.pth', 'iter_20_student.pth']
 
 
-def test_a_process_that_dies_ends_the_run_within_a_minute_and_in_one_line(server, tmp_path):
+def test_a_process_that_dies_ends_the_run_within_a_minute_and_resumed_it_ends_as_an_unbroken_one(server, tmp_path):
     begin = time.monotonic()
-    done = server.run([SCRIPT, 'run', 100, 5], tmp_path)
+    done = server.run([SCRIPT, 'broken', 9, 5], tmp_path)
     end = json.loads(done.output.splitlines()[-1])
     assert end['codes'] == [1, -9] and end['seconds'] < 60, done.output[-3000:]
     assert time.monotonic() - begin < 200
     assert 'error: another process of the run has ended' in done.output and 'Traceback' not in done.output
-    assert (tmp_path / 'run/last_checkpoint').read_text().endswith(('iter_4.pth', 'iter_5.pth'))
+    assert (tmp_path / 'broken/last_checkpoint').read_text().endswith(('iter_4.pth', 'iter_5.pth'))
+
+    for work_dir in ('broken', 'whole'):
+        done = server.run([SCRIPT, work_dir, 9, 0], tmp_path)
+        assert json.loads(done.output.splitlines()[-1])['codes'] == [0, 0], done.output[-3000:]
+    broken, whole = (state_of(tmp_path / work_dir / 'iter_9.pth') for work_dir in ('broken', 'whole'))
+    assert differences(broken, whole) == []

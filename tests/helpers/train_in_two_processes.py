@@ -1,4 +1,6 @@
-"""Trains on two processes that talk through gloo: WORK_DIR LENGTH ITERATION (at which rank 1 is killed; 0: never).
+"""Trains, or goes on training, on two processes that talk through gloo: WORK_DIR LENGTH ITERATION.
+
+At that iteration rank 1 is killed; 0 means never.
 
 Each process leaves ``<rank>.json`` in the work dir: the files that it removed or looked for. The last line that is
 printed has the exit codes of both, and how long after the first the second ended.
@@ -46,7 +48,7 @@ def train(rank: int, work_dir: str, length: int, killed_at: int) -> None:
             return method(self, path)
 
         setattr(LocalBackend, name, counted)
-    config = resumable(work_dir, length=length, launcher='pytorch')
+    config = resumable(work_dir, length=length, launcher='pytorch', resume=True)
     launch.prepare_launch(config)
     runner = launch.build_runner(config)
     runner.register_hook(Die())
