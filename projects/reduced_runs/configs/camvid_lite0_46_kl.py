@@ -14,7 +14,14 @@ unlabelled = dict(
     data_root={{_base_.data_root}},
     data_prefix=dict(img_path='images/train'),
     img_suffix={{_base_.img_suffix}},
-    pipeline=[step for step in _base_.train_pipeline if step['type'] != 'LoadAnnotations'],
+    pipeline=[
+        dict(type='LoadImageFromFile'),
+        _base_.train_pipeline[2],  # the same scales
+        dict(type='RandomCrop', crop_size=_base_.crop_size),  # without labels no crop is refused for having one class
+        dict(type='RandomFlip', prob=0.5),
+        dict(type='PhotoMetricDistortion'),
+        dict(type='PackSegInputs'),
+    ],
 )
 train_dataloader = dict(
     sampler=dict(_delete_=True, type='mmdet.MultiSourceSampler', batch_size=4, source_ratio=[1, 1]),
