@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import nn
@@ -74,12 +74,18 @@ class _LastTapReached(BaseException):
     """Carries control out of the forward. No Exception, so that no ``except Exception`` on its way swallows it."""
 
 
-def run_until_last_tap(model: nn.Module, taps: Sequence[Tap], forward: Callable[[], object]) -> bool:
+def run_until_last_tap(
+    model: nn.Module,
+    taps: Sequence[Tap],
+    forward: Callable[[], object],
+    known_calls: dict[str, int] | None = None,
+) -> bool:
     """Calls ``forward`` and ends it when the last tap has been read.
 
     A tap of known calls is complete right after the last of them. Of a tap whose calls are not known (a head shared by
     an unknown number of levels) it is known that they are over when the forward of the enclosing child of the model
-    (``bbox_head`` of ``bbox_head.conv_cls``) returns. If that never happens, the forward simply runs to its end.
+    (``bbox_head`` of ``bbox_head.conv_cls``) returns. A child of the model has none around it: how often it is called
+    is known from the second time on. If a tap is never complete, the forward simply runs to its end.
 
     Hooks that store the outputs must be registered before this is called.
 
@@ -87,13 +93,17 @@ def run_until_last_tap(model: nn.Module, taps: Sequence[Tap], forward: Callable[
         model: The network that ``forward`` runs.
         taps: Everything that is read from it. Empty: the forward is not run at all.
         forward: Runs the network.
+        known_calls: How often children of the model are called in a forward, as far as it is known; what is found out
+            is added. Without it, nothing is remembered.
 
     Returns:
         Whether the forward was stopped before its end.
     """
     if not taps:
         return True
+    known_calls = {} if known_calls is None else known_calls
     waiting = dict(enumerate(taps))
+    counted: dict[str, int] = {}
 
     def complete(index: int) -> None:
         waiting.pop(index, None)
@@ -102,24 +112,30 @@ def run_until_last_tap(model: nn.Module, taps: Sequence[Tap], forward: Callable[
 
     with contextlib.ExitStack() as stack:
         for index, tap in enumerate(taps):
-            _watch(model, tap, lambda index=index: complete(index), stack)
+            if tap.calls is None and _enclosing_child(model, tap.source) is None:
+                tap = replace(tap, calls=known_calls.get(tap.source, 0))
+                counted[tap.source] = 0
+            _watch(model, tap, lambda index=index: complete(index), stack, counted)
         try:
             forward()
         except _LastTapReached:
             return True
+    known_calls.update((source, calls) for source, calls in counted.items() if calls)
     return False
 
 
-def _watch(model: nn.Module, tap: Tap, complete: Callable[[], None], stack: contextlib.ExitStack) -> None:
+def _watch(
+    model: nn.Module, tap: Tap, complete: Callable[[], None], stack: contextlib.ExitStack, counted: dict[str, int]
+) -> None:
     """Has ``complete`` called once the tap has been read, until the stack is closed."""
     seen = 0
-    enclosing = _enclosing_child(model, tap.source)
-    wanted = 1 if tap.calls is None and enclosing is None else tap.calls
 
     def count(output):
         nonlocal seen
         seen += 1
-        if seen == wanted or (tap.one_sequence and isinstance(output, (tuple, list))):
+        if tap.source in counted:
+            counted[tap.source] = seen
+        if seen == tap.calls or (tap.one_sequence and isinstance(output, (tuple, list))):
             complete()
 
     module, method = locate(model, tap.source)
@@ -127,8 +143,9 @@ def _watch(model: nn.Module, tap: Tap, complete: Callable[[], None], stack: cont
         stack.callback(module.register_forward_hook(lambda module, args, output: count(output)).remove)
     else:
         stack.enter_context(on_return(module, method, count))
-    if wanted is None:
+    if tap.calls is None:
         # Not a forward hook, since mmdet and mmseg call ``head.forward(...)`` directly, which runs no hooks.
+        enclosing = _enclosing_child(model, tap.source)
         stack.enter_context(on_return(enclosing, 'forward', lambda _: complete() if seen else None))
 
 

@@ -226,6 +226,9 @@ def _parse_tap(tap: Any, key: str) -> dict[str, Any]:
     unknown = [k for k in tap if k not in (*TAP_KEYS, '_scope_')]
     if unknown:
         raise ValueError(f'{key}: the keys of a tap are {", ".join(TAP_KEYS)}, got {unknown[0]!r}')
+    for index in ('data_idx', 'record_idx'):
+        if index in tap and not _is_index(tap[index]):
+            raise ValueError(f'{key}.{index}: an index, from 0, was expected, got {tap[index]!r}')
     return {k: tap[k] for k in TAP_KEYS if k in tap}
 
 
@@ -234,9 +237,13 @@ def _parse_levels(levels: Any, key: str) -> str | tuple[int, ...]:
         return 'all'
     if isinstance(levels, int):
         levels = (levels,)
-    if not isinstance(levels, Sequence) or not levels or not all(isinstance(i, int) and i >= 0 for i in levels):
+    if not isinstance(levels, Sequence) or not levels or not all(_is_index(i) for i in levels):
         raise ValueError(f'{key}: indices of levels, from 0, were expected, got {levels!r}')
     return tuple(levels)
+
+
+def _is_index(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def _parse_loss(loss: Any, key: str) -> dict[str, Any]:

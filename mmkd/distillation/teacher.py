@@ -90,6 +90,7 @@ class FrozenTeacher:
         # Names of the weights that its network is needed for, or None for all; set by the algorithm.
         self.needed: Callable[[nn.Module], Collection[str] | None] | None = None
         self._absent: list[str] = []  # weights that the checkpoint has not, and that are not needed
+        self.known_calls: dict[str, int] = {}  # see run_until_last_tap
         self._model: nn.Module | None = None
         self._device: torch.device | None = None
         self._bridge: tuple[nn.Module | None, NormalizationBridge | None] | None = None
@@ -250,7 +251,7 @@ class FrozenTeacher:
             if taps is None or not self.early_exit:
                 forward()
             else:
-                run_until_last_tap(model, taps, forward)
+                run_until_last_tap(model, taps, forward, self.known_calls)
 
     def val_step(self, data: dict | tuple | list) -> list:
         """Predicts a batch of the data loader, with the teacher's own preprocessor, as ``BaseModel.val_step`` does.

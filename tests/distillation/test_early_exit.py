@@ -47,9 +47,9 @@ class Head(nn.Module):
         return [self.reg(self.cls(x)) for x in levels]
 
 
-def run(net, *taps):
+def run(net, *taps, known=None):
     net.ran.clear()
-    stopped = run_until_last_tap(net, taps, lambda: net(torch.ones(1, 2)))
+    stopped = run_until_last_tap(net, taps, lambda: net(torch.ones(1, 2)), known)
     return net.ran, stopped
 
 
@@ -79,9 +79,26 @@ def test_the_last_of_several_taps_decides_whatever_their_order():
         assert stopped and ran[-1] == 'head.reg' and ran.count('head.reg') == 3
 
 
-def test_modules_without_a_forward_of_their_own_enclose_nothing():
-    ran, stopped = run(Net(), Tap('branches.0', calls=None))
-    assert stopped and ran[-1] == 'branches.0'
+@pytest.mark.parametrize('source, last', [('branches.0', 'branches.0'), ('stem', 'stem')])
+def test_how_often_a_child_of_the_model_is_called_is_known_from_the_second_time_on(source, last):
+    """A list of modules has no forward of its own, and encloses nothing."""
+    net, known = Net(), {}
+    ran, stopped = run(net, Tap(source, calls=None), known=known)
+    assert not stopped and ran[-1] == 'tail' and known == {source: 1}
+    ran, stopped = run(net, Tap(source, calls=None), known=known)
+    assert stopped and ran[-1] == last
+
+
+def test_all_calls_of_a_child_of_the_model_are_awaited():
+    class Repeating(Net):
+        def forward(self, x):
+            return super().forward(self.stem(self.stem(x)))
+
+    net, known = Repeating(), {}
+    for stopped in (False, True):
+        ran, ended = run(net, Tap('stem', calls=None), known=known)
+        assert ran.count('stem') == 3 and ended is stopped
+    assert ran == ['stem'] * 3
 
 
 def test_a_tap_that_is_not_reached_lets_the_forward_run_to_its_end():

@@ -53,6 +53,7 @@ def test_a_plain_module_teaches_past_a_connector_of_unknown_size():
     algorithm.init_weights()  # with the dry run
     (connector,) = algorithm.distiller.connectors['x'].levels
     assert connector.conv.weight.shape[:2] == (6, 4)
+    network.last_calls = 0
     algorithm.train()(batch(), mode='loss')[LOSS].backward()
     assert connector.conv.weight.grad.abs().max() > 0
     assert network.last_calls == 0  # it ended at its tap

@@ -79,10 +79,14 @@ class HolisticOptions:
         check_choice('holistic.mode', self.mode, MODES)
         if self.gradient_penalty is None:
             self.gradient_penalty = 10.0 if self.mode == 'wgan-gp' else 0.0
-        for key, least in (('gradient_penalty', 0), ('discriminator_steps', 1), ('start_iter', 0)):
+        for key in ('loss_weight', 'gradient_penalty'):
             value = getattr(self, key)
-            if not isinstance(value, (int, float)) or not least <= value < float('inf'):
-                raise ValueError(f'holistic.{key}: a number of at least {least} was expected, got {value!r}')
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float('inf'):
+                raise ValueError(f'holistic.{key}: a finite number of at least 0 was expected, got {value!r}')
+        for key, least in (('discriminator_steps', 1), ('start_iter', 0)):
+            value = getattr(self, key)
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise ValueError(f'holistic.{key}: a whole number of at least {least} was expected, got {value!r}')
 
     @property
     def conditional(self) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 import torch
@@ -124,6 +126,7 @@ class DenseDistiller(ConfigurableDistiller):
                 built.update(super().build_distill_losses({name: config}))
             except (TypeError, ValueError) as error:
                 raise ValueError(f'{self.title(name)}.loss: {error}') from error
+            _check_numbers(config, f'{self.title(name)}.loss')  # mmrazor's losses take any
         return built
 
     def init_weights(self) -> None:
@@ -254,7 +257,10 @@ class DenseDistiller(ConfigurableDistiller):
         if getattr(loss, 'takes_levels', False):
             return _times(loss(**arguments, **samples), levels if reduction == 'sum' else 1)
         if len(set(counts.values())) > 1:
-            raise ValueError(f'the numbers of levels differ: {", ".join(f"{k} {n}" for k, n in counts.items())}')
+            raise ValueError(
+                f'the numbers of levels differ: {", ".join(f"{k} {n}" for k, n in counts.items())}; '
+                'levels=dict(student=(...), teacher=(...)) says which belong together'
+            )
         values = [
             loss(**{key: value[i] if key in counts else value for key, value in arguments.items()}, **samples)
             for i in range(levels)
@@ -265,6 +271,25 @@ class DenseDistiller(ConfigurableDistiller):
 def parts_of(record: Mapping) -> list[Mapping]:
     """The single records of one that goes on in ``more``."""
     return [record, *record.get('more', ())]
+
+
+def _check_numbers(config: Mapping, key: str) -> None:
+    """Refuses numbers in the config of a loss with which no training can go well, those of losses within it too.
+
+    Raises:
+        ValueError: A number is infinite or none, or a weight is negative or no number; names its key.
+    """
+    for name, value in config.items():
+        if isinstance(value, Mapping):
+            _check_numbers(value, f'{key}.{name}')
+            continue
+        values = value if isinstance(value, (list, tuple)) else [value]
+        finite = all(not isinstance(number, float) or math.isfinite(number) for number in values)
+        no_weight = isinstance(value, (bool, str)) or isinstance(value, Real) and value < 0
+        if name == 'loss_weight' and (no_weight or not finite):
+            raise ValueError(f'{key}.{name}: a finite number of at least 0 was expected, got {value!r}')
+        if not finite:
+            raise ValueError(f'{key}.{name}: a finite number was expected, got {value!r}')
 
 
 def _times(loss: Tensor | Mapping[str, Tensor], factor: int) -> Tensor | dict[str, Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from mmengine.logging import print_log
@@ -122,20 +123,22 @@ def teacher_weights_read(algorithm, model: nn.Module, size: Sequence[int]) -> se
     ends_early = teacher.early_exit and teacher.mode != 'loss' and not distiller.deliveries.deliveries
     if uses_networks or not by_modules or not ends_early or not isinstance(distiller, DenseDistiller):
         return None
-    image, samples = dummy_batch(size, next(model.parameters()).device)
-    reached = []
+    image, samples = dummy_batch(size, device_of(model))
+    stopped = False
 
     def forward() -> None:
-        taps = distiller.teacher_taps()
-        reached.append(run_until_last_tap(model, taps, lambda: run_network(model, image, samples, 'tensor')))
+        nonlocal stopped
+        run = partial(run_network, model, image, samples, 'tensor')
+        stopped = run_until_last_tap(model, distiller.teacher_taps(), run, teacher.known_calls)
 
     try:
         with evaluating(model), preserve_rng_state(), torch.no_grad():
+            forward()  # how often a child of the model is called is known from the second time on
             read = weights_read(model, forward)
     except Exception:  # what is wrong is said when it is run as in training
         return None
     inherited = tuple(f'{name}.' for name in algorithm.inherit.values())
-    return read | {key for key in model.state_dict() if key.startswith(inherited)} if reached[0] else None
+    return read | {key for key in model.state_dict() if key.startswith(inherited)} if stopped else None
 
 
 # ---- losses ----------------------------------------------------------------------------------------------------------
@@ -164,6 +167,7 @@ def check_losses(algorithm, size: Sequence[int]) -> None:
             comparable = _run_student(algorithm, image, samples) and isinstance(distiller, DenseDistiller)
             for name, mapping in distiller.loss_forward_mappings.items():
                 if comparable and all(_was_recorded(distiller, record) for record in mapping.values()):
+                    _point_out_unread_calls(distiller, name)
                     distiller.compute_loss(name)
                     if algorithm.student_trainable:
                         check_gradients(distiller, algorithm.student_recorders, name)
@@ -204,6 +208,7 @@ def _run_teacher(algorithm, image: Tensor, samples: list) -> None:
         raise ValueError(f'teacher.mode: {message}')
     print_log(f"{message}. It runs in mode='loss', which takes longer.", logger='current', level=logging.WARNING)
     teacher.mode = 'loss'
+    teacher.known_calls.clear()  # there, modules may be called more often
     algorithm.clear_records()
 
 
@@ -220,6 +225,22 @@ def _run_student(algorithm, image: Tensor, samples: list) -> bool:
         )
         return False
     return True
+
+
+def _point_out_unread_calls(distiller: DenseDistiller, name: str) -> None:
+    """Says where a tap fires several times and nobody has said which call is meant: mmrazor reads the first."""
+    for record in distiller.loss_forward_mappings[name].values():
+        side = 'student' if record['from_student'] else 'teacher'
+        for part in parts_of(record):
+            recorder = getattr(distiller, f'{side}_recorders').get_recorder(part['recorder'])
+            calls = len(recorder.data_buffer)
+            if calls > 1 and part.get('levels') is None and 'record_idx' not in part:
+                print_log(
+                    f'{distiller.title(name)}: tap {recorder.source!r} of the {side} fires {calls} times, of which the '
+                    "first is read. levels='all' reads all of them, record_idx another.",
+                    logger='current',
+                    level=logging.WARNING,
+                )
 
 
 def _was_recorded(distiller, record: dict) -> bool:

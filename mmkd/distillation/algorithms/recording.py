@@ -265,7 +265,10 @@ def read_record(
     tap = f'tap {recorder.source!r} of the {side}'
     records = recorder.data_buffer
     if not records:
-        raise ValueError(f'{tap} was not reached, nothing was recorded')
+        raise ValueError(
+            f'{tap} was not reached, nothing was recorded: its module is not called in training, or past its hooks '
+            f'(head.forward(...) in place of head(...)), where a tap {recorder.source + ".forward"!r} records it'
+        )
     if levels is None:
         if record_idx >= len(records):
             raise ValueError(f'{tap} has {len(records)} records, record_idx={record_idx} is asked for')
