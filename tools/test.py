@@ -33,12 +33,13 @@ def main() -> None:
         testing.apply_tta(cfg)
 
     launch.prepare_launch(cfg)
-    with cli.leaves_nothing_behind(cfg.work_dir), cli.user_errors('building the run', cfg):
-        runner = launch.build_runner(cfg)
-        testing.load_checkpoint(runner, args.checkpoint)
-        build.build_testing(runner)
-        testing.dump_predictions(runner, args.out)
-    runner.test()
+    with cli.leaves_nothing_behind(cfg.work_dir):
+        with cli.user_errors('building the run', cfg):
+            runner = launch.build_runner(cfg)
+            testing.load_checkpoint(runner, args.checkpoint)
+            build.build_testing(runner)
+            testing.dump_predictions(runner, args.out)
+        runner.test()
     launch.finish()
 
 

@@ -35,12 +35,13 @@ def main() -> None:
     preflight.check_train_config(cfg)
 
     launch.prepare_launch(cfg)
-    with cli.leaves_nothing_behind(cfg.work_dir), cli.user_errors('building the run', cfg):
-        runner = launch.build_runner(cfg)
-        launch.prepare_model(runner)
-        launch.check_checkpoint(runner)
-        build.build_training(runner)
-    runner.train()
+    with cli.leaves_nothing_behind(cfg.work_dir):
+        with cli.user_errors('building the run', cfg):
+            runner = launch.build_runner(cfg)
+            launch.prepare_model(runner)
+            launch.check_checkpoint(runner)
+            build.build_training(runner)
+        runner.train()
     launch.finish()
 
 

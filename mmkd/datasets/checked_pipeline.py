@@ -122,8 +122,9 @@ def _what_failed(step: Any, data: dict, error: Exception) -> str:
             path = data.get(key)
             if isinstance(path, str) and '://' not in path and not Path(path).is_file():
                 return f'{name}: {path} does not exist'
-        if 'img' not in data:
-            return f'{name}: the file cannot be read as an image: {text}'
+        what = 'the file' if 'img' not in data else data.get('seg_map_path') or data.get('depth_map_path')
+        if what is not None:
+            return f'{name}: {what} cannot be read as an image: {text}'
     shape = data.get('img_shape')
     return f'{name}: {text}' + (f' (the image is {_size(shape)})' if shape is not None else '')
 

@@ -96,9 +96,8 @@ def run_tool(main: Callable[[], None]) -> None:
     except Exception as error:
         from .explain import explain
 
-        known = explain(error)
-        if known is not None:
-            _end(known, 2, from_any_rank=True)
+        if explain(error) is not None:
+            _end(explain(error), 2, from_any_rank=True)
         message = str(error) if isinstance(error, RunError) else machine_error(error)
         if message is None:
             raise
@@ -225,8 +224,11 @@ def leaves_nothing_behind(folder: str | Path) -> Iterator[None]:
     before = set(folder.iterdir()) if folder.is_dir() else set()
     try:
         yield
-    except UserError:
-        if os.environ.get('RANK', '0') == '0':
+    except Exception as error:
+        from .explain import explain
+
+        users = isinstance(error, UserError) or explain(error) is not None
+        if users and os.environ.get('RANK', '0') == '0':
             _remove_own_files(folder, before)
             with contextlib.suppress(OSError):  # the first that is not empty
                 for path in new_folders:

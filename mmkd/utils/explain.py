@@ -21,6 +21,23 @@ KNOWN = (
         'less; 0 shows in this process what goes wrong',
     ),
     (
+        RuntimeError,
+        r'Given groups=.* to have (\d+) channels, but got (\d+) channels',
+        'model: a convolution that expects {1} channels was given {2}; set the in_channels of that part of the model '
+        'to what the part before it puts out (MMKD_TRACEBACK=1 shows which)',
+    ),
+    (
+        ValueError,
+        r'^(distill\.\w+: .*)',
+        'model.{1} (MMKD_TRACEBACK=1 shows more)',
+    ),
+    (
+        RuntimeError,
+        r'port: (\d+),.*EADDRINUSE',
+        'port {1} is in use, perhaps by another run on this machine; choose another one, with PORT=... before '
+        'tools/dist_train.sh, or MASTER_PORT=...',
+    ),
+    (
         Exception,
         r'Cannot find valid image after (\d+)',
         'train_dataloader.dataset: {1} samples in a row were dropped by the pipeline; is there a step that drops '
@@ -34,5 +51,5 @@ def explain(error: BaseException) -> str | None:
     for kind, pattern, line in KNOWN:
         match = re.search(pattern, str(error), re.S) if isinstance(error, kind) else None
         if match:
-            return line.format(*[match[0], *match.groups()])
+            return ' '.join(line.format(match[0], *match.groups()).split())
     return None

@@ -30,14 +30,12 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    from mmengine.config import Config
-
     from mmkd.utils import cli, preflight
     from mmkd.visualization.compare import ComparedModel, compare_models
 
     with cli.user_errors('comparing the models'):
         models = [
-            ComparedModel(title, Config.fromfile(cli.resolve_config(config)), checkpoint)
+            ComparedModel(title, cli.read_config(config), checkpoint)
             for title, config, checkpoint in args.model
         ]
         for model in models:

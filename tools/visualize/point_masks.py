@@ -24,12 +24,10 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    from mmengine.config import Config
-
     from mmkd.utils import cli
     from mmkd.visualization.point_masks import save_point_masks
 
-    cfg = Config.fromfile(cli.resolve_config(args.config))
+    cfg = cli.read_config(args.config)
     with cli.user_errors('drawing'):
         files = save_point_masks(cfg, args.checkpoint, args.images, args.out, args.number, args.score_thr, args.device)
     print(f'{len(files)} pictures in {args.out}')

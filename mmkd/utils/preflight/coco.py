@@ -60,9 +60,7 @@ class CocoSummary:
     def _read(self) -> None:
         takers = dict(images=self._take_image, annotations=self._take_object, categories=self._take_category)
         seen = set()
-        for key, element in stream_arrays(self.path):
-            if key not in takers:
-                continue
+        for key, element in stream_arrays(self.path, takers):
             seen.add(key)
             if isinstance(element, dict):
                 takers[key](element)

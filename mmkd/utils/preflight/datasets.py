@@ -113,8 +113,10 @@ def class_names(dataset: dict, default_scope: str | None = None) -> list[str] | 
 
 
 def _kind(dataset: dict, default_scope: str | None) -> type | None:
-    from mmengine.registry import DATASETS, DefaultScope
+    from mmengine.registry import DATASETS
 
     kind = dataset.get('type')
-    with DefaultScope.overwrite_default_scope(dataset.get('_scope_') or default_scope):
-        return DATASETS.get(kind) if isinstance(kind, str) else kind
+    if not isinstance(kind, str):
+        return kind
+    with DATASETS.switch_scope_and_registry(dataset.get('_scope_') or default_scope) as registry:  # imports the scope
+        return registry.get(kind)

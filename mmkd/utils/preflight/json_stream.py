@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 __all__ = ['stream_arrays']
 
@@ -11,21 +11,21 @@ CHUNK = 2**20  # characters
 LONGEST_LITERAL = 16  # an error nearer to the end of what was read may only mean that there is more
 
 
-def stream_arrays(path: str) -> Iterator[tuple[str, object]]:
-    """The elements of every array at the top level of a JSON file, in the file's order.
+def stream_arrays(path: str, keys: Collection[str]) -> Iterator[tuple[str, object]]:
+    """The elements of some arrays at the top level of a JSON file, in the file's order.
 
     ``json.load`` needs five times the size of an annotation file, for as long as something refers to it. Here one
     element exists at a time. The elements are parsed by ``json`` itself, so whatever it takes (NaN too) is taken.
 
     Args:
         path: A file that holds an object, such as COCO's ``{"images": [...], "annotations": [...]}``.
+        keys: Those of the arrays that are wanted.
 
     Yields:
-        The key of an array and an element of it; a key whose value is no array, or is an empty one, comes once, with
-        the value itself.
+        The key of an array and an element of it; an empty array comes once, with ``[]``.
 
     Raises:
-        ValueError: It is no JSON object; says what is wrong and where.
+        ValueError: It is no JSON object, or what stands under one of the keys is no array; says what and where.
     """
     with open(path, encoding='utf-8') as file:
         window = _Window(file)
@@ -33,24 +33,26 @@ def stream_arrays(path: str) -> Iterator[tuple[str, object]]:
         if first != '{':
             found = {'[': 'a list', '"': 'a text', '': 'nothing'}.get(first) or repr(window.value())
             raise ValueError(f'it holds {found}, a dict was expected')
-        yield from _members(window)
+        yield from _members(window, keys)
         if window.peek():
             raise window.error('something follows after the end')
 
 
-def _members(window: _Window) -> Iterator[tuple[str, object]]:
+def _members(window: _Window, keys: Collection[str]) -> Iterator[tuple[str, object]]:
     for _ in _separated(window, '{', '}'):
         key = window.value()
         window.skip(':')
-        if window.peek() != '[':
-            yield key, window.value()
-            continue
-        empty = True
-        for _ in _separated(window, '[', ']'):
-            empty = False
-            yield key, window.value()
-        if empty:
-            yield key, []
+        if key not in keys:
+            window.value()
+        elif window.peek() != '[':
+            raise ValueError(f'{key!r} was expected to be a list, but it is a {type(window.value()).__name__}')
+        else:
+            empty = True
+            for _ in _separated(window, '[', ']'):
+                empty = False
+                yield key, window.value()
+            if empty:
+                yield key, []
 
 
 def _separated(window: _Window, opening: str, closing: str) -> Iterator[None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from numbers import Integral, Real
 
 from mmengine.config import Config
@@ -34,10 +34,27 @@ def training_problems(cfg: Config) -> Iterator[str]:
             yield from _number(key, value)
         if parts[-1] == 'accumulative_counts':
             yield from _whole_number(key, value, 1)
+    yield from _unknown_optimizers(cfg)
     for key, value in walk(cfg.model, 'model'):
         if 'loss_weight' in key.split('.'):
             yield from _number(key, value)
     yield from _checkpoint_hook_problems(cfg)
+
+
+def _unknown_optimizers(cfg: Config) -> Iterator[str]:
+    """Optimizers that no registry knows, of which mmengine says that None is not callable."""
+    from mmengine.registry import OPTIMIZERS
+
+    for key, value in walk(cfg.get('optim_wrapper') or {}, 'optim_wrapper'):
+        if key.endswith('optimizer.type') and isinstance(value, str):
+            with OPTIMIZERS.switch_scope_and_registry(cfg.get('default_scope')) as registry:
+                if registry.get(value) is None:
+                    yield f'{key}: {value!r} is no optimizer{_near(value, OPTIMIZERS.module_dict)}'
+
+
+def _near(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f'; did you mean {near[0]!r}?' if near else ''
 
 
 def _number(key: str, value) -> Iterator[str]:
@@ -65,6 +82,4 @@ def _checkpoint_hook_problems(cfg: Config) -> Iterator[str]:
     known |= {'type', 'priority', '_delete_', '_scope_', 'file_client_args'}
     for key in hook:
         if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f'; did you mean {near[0]!r}?' if near else ''
-            yield f'default_hooks.checkpoint.{key}: CheckpointHook has no such option{hint}'
+            yield f'default_hooks.checkpoint.{key}: CheckpointHook has no such option{_near(key, known)}'
