@@ -38,6 +38,26 @@ def test_a_resumed_run_ends_as_an_unbroken_one(tmp_path, monkeypatch, by_epoch, 
     assert sorted(path.name for path in Path('part').glob('*.pth')) == [name.format(4), name.format('4_student')]
 
 
+@pytest.mark.parametrize('number', [2, 5, 8])  # in the first epoch of five iterations, at its end, in the second
+def test_an_epoch_goes_on_behind_the_batches_it_has_seen(tmp_path, monkeypatch, number):
+    """Checkpoints of iterations in a run of epochs."""
+    monkeypatch.chdir(tmp_path)
+
+    def config(work_dir, **options):
+        run = resumable(work_dir, by_epoch=True, length=2, **options)
+        run.default_hooks.checkpoint.by_epoch = False
+        return run
+
+    train(config('whole'))
+    runner = Runner.from_cfg(config('part'))
+    stop_at(runner, number)
+    with pytest.raises(Stopped):
+        runner.train()
+    resumed = train(config('part', resume=True))
+    assert resumed.iter == 10
+    assert differences(state_of('part/iter_10.pth'), state_of('whole/iter_10.pth')) == []
+
+
 class Stopped(BaseException):
     """Not an Exception, so that nobody handles it."""
 
