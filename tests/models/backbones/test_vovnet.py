@@ -414,7 +414,9 @@ def test_pretrained_file_that_does_not_fit_is_refused_by_name(tmp_path):
     torch.save(weights_of_the_original('V-19-slim-eSE'), tmp_path / 'slim.pth')
     with pytest.raises(ValueError, match=r"backbone\.init_cfg\.checkpoint .*slim\.pth: .* are missing, first 'stem"):
         pretrained_vovnet(tmp_path / 'slim.pth', arch=TINY).init_weights()
-    with pytest.raises(FileNotFoundError, match=r'backbone\.init_cfg\.checkpoint: checkpoint .*none\.pth does not exist'):
+    with pytest.raises(
+        FileNotFoundError, match=r'backbone\.init_cfg\.checkpoint: checkpoint .*none\.pth does not exist'
+    ):
         pretrained_vovnet(tmp_path / 'none.pth', arch=TINY).init_weights()
 
 
