@@ -99,7 +99,8 @@ class CheckedPipeline(Compose):
             elif 'ori_shape' in data and labels.shape != tuple(data['ori_shape'][:2]):
                 yield f'{path} is {_size(labels.shape)}, its image {_size(data["ori_shape"])}'
             elif key == 'gt_seg_map' and self.num_classes is not None:
-                ids = np.unique(labels)
+                # counting is ten times as fast as sorting, and this is done for each sample
+                ids = np.flatnonzero(np.bincount(labels.ravel())) if labels.dtype == np.uint8 else np.unique(labels)
                 wrong = ids[(ids < 0) | (ids >= self.num_classes)]
                 wrong = [int(i) for i in wrong if i not in (IGNORED, self.ignore_index)]
                 if wrong:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from mmengine.runner import Runner
 
 from .cli import UserError, user_errors
@@ -18,9 +19,13 @@ def build_training(runner: Runner) -> None:
     From here on an image or a label that cannot be used is named, wherever it turns up: see
     :class:`mmkd.datasets.CheckedPipeline`.
 
+    A runner of another kind, such as mmengine's ``FlexibleRunner``, builds all this when it trains.
+
     Raises:
         UserError: Something cannot be built, or a sample cannot be used.
     """
+    if not isinstance(runner, Runner):
+        return
     _build_loop(runner, 'train')
     with user_errors('optim_wrapper', runner.cfg):
         runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
@@ -35,7 +40,8 @@ def build_training(runner: Runner) -> None:
 
 def build_testing(runner: Runner) -> None:
     """Builds data set and loop of a test, and loads some samples; raises as :func:`build_training` does."""
-    _build_loop(runner, 'test')
+    if isinstance(runner, Runner):
+        _build_loop(runner, 'test')
 
 
 def _build_loop(runner: Runner, name: str) -> None:
@@ -56,7 +62,8 @@ def _check_pipeline(dataset: DatasetConfig) -> None:
     if not pipeline or step_name(pipeline[0]) == 'CheckedPipeline':
         return
     settings = dict(name=dataset.key)
-    if dataset.argument('seg_map_suffix') is not None and dataset.argument('ignore_index') is not None:  # of mmseg
+    of_mmseg = dataset.argument('seg_map_suffix') is not None and dataset.argument('ignore_index') is not None
+    if of_mmseg and dataset.labelled:
         settings.update(num_classes=len(dataset.names) if dataset.names else None)
         settings.update(ignore_index=dataset.argument('ignore_index'))
     dataset.cfg['pipeline'] = [dict(type='mmkd.CheckedPipeline', transforms=pipeline, **settings)]
@@ -84,8 +91,10 @@ def _look_at(dataset, loader: str) -> None:
     number = min(LOOKED_AT, len(dataset))
     samples = [steps[0].load(dataset.get_data_info(i * len(dataset) // number)) for i in range(number)]
     labels = [sample['gt_seg_map'] for sample in samples if sample is not None and 'gt_seg_map' in sample]
+    if not labels or steps[0].num_classes is None:
+        return
     ignored = (255, steps[0].ignore_index)
-    if labels and all(((label == ignored[0]) | (label == ignored[1])).all() for label in labels):
+    if all(np.isin(label, ignored).all() for label in labels):
         raise UserError(
             f'{steps[0].name}: not one pixel of the {len(labels)} label maps looked at has a class; all are '
             f'{ignored[1]}, which stands for pixels without one'
