@@ -4,6 +4,7 @@ import errno
 from pathlib import Path
 
 import pytest
+import torch
 from distillation_runs import ToyScore, run_config, train
 from mmengine.fileio import LocalBackend
 from mmengine.hooks import CheckpointHook
@@ -11,6 +12,7 @@ from resumable_runs import differences, resumable, state_of
 
 from mmkd.engine import DurableCheckpointHook
 from mmkd.utils import files
+from mmkd.utils.checkpoint import load_checkpoint_file
 
 
 @pytest.fixture
@@ -51,22 +53,26 @@ def test_the_new_one_then_the_pointer_then_the_student_and_the_old_one_goes_last
     ]
 
 
+@pytest.mark.parametrize('length', [2, 3])
 def test_a_run_that_ends_between_any_two_of_them_can_be_resumed_and_ends_as_an_unbroken_one(
-    tmp_path, monkeypatch, events
+    tmp_path, monkeypatch, events, length
 ):
     monkeypatch.chdir(tmp_path)
-    train(resumable('whole', length=3))
-    expected = state_of('whole/iter_3.pth')
-    for step in range(3, 9):  # all that happens when the second checkpoint is saved
+    train(resumable('whole', length=length))
+    expected = state_of(f'whole/iter_{length}.pth')
+    for step in range(3, 8):  # all that happens when the second checkpoint is saved
         work_dir = f'killed_before_{step}'
         events.clear()
         events.fail_at = step
         with pytest.raises(Killed):
-            train(resumable(work_dir, length=3))
+            train(resumable(work_dir, length=length))
         events.fail_at = None
-        train(resumable(work_dir, length=3, resume=True))
-        assert differences(state_of(f'{work_dir}/iter_3.pth'), expected) == []
-        assert names(work_dir) == ['iter_3.pth', 'iter_3_student.pth'], work_dir
+        train(resumable(work_dir, length=length, resume=True))
+        assert differences(state_of(f'{work_dir}/iter_{length}.pth'), expected) == []
+        assert names(work_dir) == [f'iter_{length}.pth', f'iter_{length}_student.pth'], work_dir
+        student = load_checkpoint_file(f'{work_dir}/iter_{length}_student.pth')['state_dict']
+        assert all(torch.equal(value, expected[f'.state_dict.architecture.{key}']) for key, value in student.items())
+        assert Path(work_dir, 'last_checkpoint').read_text().endswith(f'iter_{length}.pth')
 
 
 @pytest.mark.parametrize('kept', [1, -1])

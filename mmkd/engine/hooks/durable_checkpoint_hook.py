@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections import deque
 from pathlib import Path
 
@@ -29,8 +30,9 @@ class DurableCheckpointHook(CheckpointHook):
     It takes the place of ``CheckpointHook`` in all runs of mmkd's tools and of ``DenseDistill``.
 
     Other hooks that have the methods hear of it: ``after_save_checkpoint(runner, path, backend_args)`` whenever anyone
-    saves a checkpoint in this run, ``after_remove_checkpoint(runner, path)`` when this hook removes one. Both are
-    called in the main process only.
+    has saved a checkpoint in this run, and of the one from which it is resumed, since the run may have been killed
+    before; ``after_remove_checkpoint(runner, path)`` when this hook removes one. Both are called in the main process
+    only.
     """
 
     @classmethod
@@ -47,13 +49,17 @@ class DurableCheckpointHook(CheckpointHook):
         _save_whole(runner)
 
     def before_train(self, runner: Runner) -> None:
-        """Removes what a killed run was about to remove."""
+        """Does what a killed run had not come to: announces its last checkpoint, and removes those not to be kept."""
         surplus = []
         if self.max_keep_ckpts > 0:
             steps = runner.message_hub.runtime_info.get('keep_ckpt_ids', [])
             surplus, kept = steps[: -self.max_keep_ckpts], steps[-self.max_keep_ckpts :]
             runner.message_hub.update_info('keep_ckpt_ids', kept)
         super().before_train(runner)
+        resumed = os.path.abspath(runner._load_from) if runner._resume and runner._load_from else ''
+        if os.path.dirname(resumed) == self.out_dir and is_main_process():
+            self.last_ckpt = resumed
+            runner.call_hook('after_save_checkpoint', path=resumed, backend_args=self.backend_args)
         self._remove(runner, [self._path_of(step) for step in surplus])
 
     def after_save_checkpoint(self, runner: Runner, path: str, backend_args: dict | None) -> None:

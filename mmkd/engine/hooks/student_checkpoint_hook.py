@@ -14,7 +14,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from mmkd.registry import HOOKS
-from mmkd.utils.checkpoint import strip_prefix
+from mmkd.utils.checkpoint import load_checkpoint_file, strip_prefix
 from mmkd.utils.student import STUDENT_PREFIX, is_distillation, student_of
 
 from .durable_checkpoint_hook import DurableCheckpointHook, write_file
@@ -64,11 +64,14 @@ class StudentCheckpointHook(Hook):
 
     def after_save_checkpoint(self, runner: Runner, path: str, backend_args: dict | None) -> None:
         """Writes the student. Only the main process is told, so only one writes."""
+        beside = self._path_beside(path)
+        if self._distils and self._student is None and not get_file_backend(path).isfile(beside):
+            self.before_save_checkpoint(runner, load_checkpoint_file(path))  # saved by a run that was killed then
         student, self._student = self._student, None
         if student is not None:
             buffer = io.BytesIO()
             torch.save(student, buffer)
-            write_file(self._path_beside(path), buffer.getvalue(), backend_args)
+            write_file(beside, buffer.getvalue(), backend_args)
 
     def after_remove_checkpoint(self, runner: Runner, path: str) -> None:
         """Removes the student of a checkpoint that was removed."""
