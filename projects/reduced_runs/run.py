@@ -39,7 +39,9 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import multiprocessing.connection
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -64,6 +66,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit('ended'))  # and not at once, or the runs would go on alone
     os.chdir(ROOT)
     table = Table.read(args.table)
     if not args.report:
@@ -90,18 +93,22 @@ def run_all(runs: list[Run], jobs: int) -> None:
     torch.set_num_threads(1)
     context = multiprocessing.get_context('fork')
     waiting, running, failed = list(runs), {}, []
-    while waiting or running:
-        while waiting and len(running) < jobs:
-            run = waiting.pop(0)
-            print(f'{run.table} {run.name}', flush=True)
-            process = context.Process(target=training.execute, args=(run,))
-            process.start()
-            running[process.sentinel] = run, process
-        for sentinel in multiprocessing.connection.wait(list(running)):
-            run, process = running.pop(sentinel)
-            process.join()
-            if process.exitcode or not run.is_finished():
-                failed.append(f'{run.name}: see {run.work_dir}/output.txt')
+    try:
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                run = waiting.pop(0)
+                print(f'{run.table} {run.name}', flush=True)
+                process = context.Process(target=training.execute, args=(run,))
+                process.start()
+                running[process.sentinel] = run, process
+            for sentinel in multiprocessing.connection.wait(list(running)):
+                run, process = running.pop(sentinel)
+                process.join()
+                if process.exitcode or not run.is_finished():
+                    failed.append(f'{run.name}: see {run.work_dir}/output.txt')
+    finally:
+        for _, process in running.values():
+            process.terminate()
     if failed:
         raise SystemExit('\n'.join(['failed:', *failed]))
 
