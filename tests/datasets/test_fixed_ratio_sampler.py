@@ -18,7 +18,7 @@ class Numbers(BaseDataset):
 
     def __init__(self, start=0, number=6):
         self.start, self.number = start, number
-        super().__init__()
+        super().__init__(serialize_data=False)  # which collects garbage, for most of a second
 
     def load_data_list(self):
         return [dict(value=self.start + i) for i in range(self.number)]
