@@ -1,7 +1,10 @@
 # As centermask_kd.py, for the nuclei: one class, stages up to 4, a slim student, and a hundred iterations.
 _base_ = './distill.py'
 
-features = ['backbone.stage2', 'backbone.stage3', 'backbone.stage4', 'neck.fpn_convs.4']
+features = dict(  # strides 4, 8, 16, 64
+    student=['backbone.stage2', 'backbone.stage3', 'backbone.stage4', 'neck.fpn_convs.4'],
+    teacher=['backbone.layers.2', 'backbone.layers.3', 'backbone.layers.4', 'neck.fpn_convs.4'],
+)
 start_iter = 20
 
 kd_terms = dict(
