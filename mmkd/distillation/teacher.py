@@ -23,7 +23,7 @@ __all__ = ['FrozenTeacher']
 
 DTYPES = {None: None, 'bfloat16': torch.bfloat16, 'float16': torch.float16}
 MODES = ('auto', 'tensor', 'loss')
-OPTIONS = ('ckpt', 'dtype', 'mode', 'early_exit', 'normalize', 'allow_random')
+OPTIONS = ('ckpt', 'dtype', 'mode', 'early_exit', 'normalize', 'allow_random', 'channels_last')
 NOT_GIVEN = object()
 
 
@@ -53,6 +53,7 @@ class FrozenTeacher:
         early_exit: Whether the forward ends at the last tap.
         normalize: Whether images are converted to the teacher's normalisation.
         allow_random: Whether ``ckpt`` may be missing, for trials without a trained teacher.
+        channels_last: Whether it computes in that memory layout, which is faster on many CPUs and in half precision.
         data_preprocessor: What normalises its images, ``dict(mean=..., std=..., bgr_to_rgb=...)`` as of mmengine's
             ``ImgDataPreprocessor`` (see :func:`build_preprocessor`); default the network's own. A network without one
             takes the student's images as they are, with a warning.
@@ -71,6 +72,7 @@ class FrozenTeacher:
         early_exit: bool = True,
         normalize: bool = True,
         allow_random: bool = False,
+        channels_last: bool = False,
         data_preprocessor: Mapping | None = None,
     ):
         if dtype not in DTYPES:
@@ -86,6 +88,7 @@ class FrozenTeacher:
         self.early_exit = early_exit
         self.normalize = normalize
         self.allow_random = allow_random
+        self.channels_last = channels_last
         self._preprocessor = None if data_preprocessor is None else _preprocessor_of(data_preprocessor)
         # Names of the weights that its network is needed for, or None for all; set by the algorithm.
         self.needed: Callable[[nn.Module], Collection[str] | None] | None = None
@@ -204,10 +207,10 @@ class FrozenTeacher:
             )
         return model
 
-    @staticmethod
-    def _freeze(model: nn.Module) -> nn.Module:
+    def _freeze(self, model: nn.Module) -> nn.Module:
         # In eval mode a synchronised batch norm synchronises nothing, and some do not run on a CPU at all.
-        return revert_sync_batchnorm(model).requires_grad_(False).eval()
+        model = revert_sync_batchnorm(model).requires_grad_(False).eval()
+        return model.to(memory_format=torch.channels_last) if self.channels_last else model
 
     def to(self, device: torch.device | str) -> FrozenTeacher:
         """Moves the network; one that is not built yet, once it is."""
@@ -244,6 +247,8 @@ class FrozenTeacher:
         with torch.no_grad(), self._precision(inputs.device), random_numbers:
             bridge = self._bridge_from(student_preprocessor)
             images = inputs if bridge is None else bridge(inputs, data_samples)
+            if self.channels_last:
+                images = images.contiguous(memory_format=torch.channels_last)
 
             def forward() -> None:
                 run_network(model, images, data_samples, mode)

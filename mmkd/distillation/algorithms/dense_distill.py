@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -28,6 +29,7 @@ from .gradients import warn_of_missing_gradients
 from .recording import TapRecorders
 from .regions import RegionWatch, check_regions
 from .state_dict import adapt_state_dict
+from .student_attributes import StudentAttributes
 
 import_mmrazor()
 from mmrazor.models.algorithms import SingleTeacherDistill  # noqa: E402
@@ -40,7 +42,7 @@ DRY_RUN_SIZE = (256, 256)
 
 
 @MODELS.register_module()
-class DenseDistill(SingleTeacherDistill):
+class DenseDistill(StudentAttributes, SingleTeacherDistill):
     """Trains a student with its own losses and with distillation losses towards a frozen teacher.
 
     Takes the configs of mmrazor's ``SingleTeacherDistill`` and ``FpnTeacherDistill`` as they are, and a short form::
@@ -54,7 +56,9 @@ class DenseDistill(SingleTeacherDistill):
                 cls=dict(taps='bbox_head.conv_cls', loss=dict(type='PixelWiseLoss', activation='sigmoid'))))
 
     The losses are logged as ``student.<its name>`` and ``distill.loss_<name>``. Predictions, validation and testing are
-    the student's; they neither build the teacher nor read its checkpoint.
+    the student's; they neither build the teacher nor read its checkpoint. Hooks find the student's attributes at the
+    algorithm (:class:`StudentAttributes`), and its optimizer is built from its own parameter names
+    (:class:`mmkd.engine.DistillOptimWrapperConstructor`).
 
     Before training (in ``init_weights``, which mmengine's Runner calls then, or else at the first loss) the teacher is
     built and loaded, and one small image is run through both networks to check every tap, level, connector and loss.
@@ -62,7 +66,8 @@ class DenseDistill(SingleTeacherDistill):
     Args:
         student: The student: a model, its config, or a dict with ``cfg_path`` (see :func:`resolve_network`).
         teacher: The teacher, likewise or any other module, with the options of :class:`FrozenTeacher` beside: ``ckpt``,
-            ``dtype``, ``mode``, ``early_exit``, ``normalize``, ``allow_random``. With a built module they stand in
+            ``dtype``, ``mode``, ``early_exit``, ``normalize``, ``allow_random``, ``channels_last``. With a built module
+            they stand in
             ``dict(model=<module>, dtype=..., data_preprocessor=dict(mean=..., std=..., bgr_to_rgb=...))``.
         distill: The losses in the short form, see :func:`parse_short_form`.
         distiller: The losses in mmrazor's vocabulary, in place of ``distill``. A ``ConfigurableDistiller`` is built as
@@ -90,6 +95,7 @@ class DenseDistill(SingleTeacherDistill):
 
     # Every run has them, whatever the config says about hooks, see mmkd.engine.prepare_runner.
     runner_hooks = (dict(type='mmkd.StudentCheckpointHook'), dict(type='mmkd.FiniteLossHook'))
+    optimizes_student = True  # its optimizer is the student's, built as without a teacher
 
     def __init__(
         self,
@@ -143,7 +149,7 @@ class DenseDistill(SingleTeacherDistill):
         self.student_recorders = TapRecorders(self.distiller.student_recorders, 'student', module_inplace)
         self.teacher_recorders = TapRecorders(self.distiller.teacher_recorders, 'teacher', teacher_module_inplace)
         self.student_recorders.initialize(self.student)
-        self.teacher.needed = lambda model: teacher_weights_read(self, model, self.dry_run_size or DRY_RUN_SIZE)
+        self.teacher.needed = partial(teacher_weights_read, self, size=self.dry_run_size or DRY_RUN_SIZE)
 
     # ---- building ----------------------------------------------------------------------------------------------------
 

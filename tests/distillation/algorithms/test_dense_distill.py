@@ -144,6 +144,20 @@ def test_the_student_starts_as_it_would_without_a_teacher():
         assert torch.equal(algorithm.student.state_dict()[key], value)
 
 
+def test_a_teacher_with_channels_last_computes_the_same_in_that_layout():
+    students = {}
+    for last in (False, True):
+        torch.manual_seed(0)
+        students[last] = build(mse(), student=STUDENT, teacher=dict(STUDENT, allow_random=True, channels_last=last))
+    plain, last = (students[key].teacher.model for key in (False, True))
+    last.load_state_dict(plain.state_dict())
+    (_, expected), (_, found) = (spied_on(students[key])[0] for key in (False, True))
+    torch.testing.assert_close(found, expected)
+    weights = [p for p in last.parameters() if p.dim() == 4]
+    assert weights and all(p.is_contiguous(memory_format=torch.channels_last) for p in weights)
+    assert all(p.is_contiguous() for p in students[True].student.parameters())
+
+
 def test_what_a_teacher_in_low_precision_gives_enters_the_losses_in_single_precision():
     algorithm = build(mse(), student=STUDENT, teacher=dict(STUDENT, allow_random=True, dtype='bfloat16'))
     assert {(student.dtype, teacher.dtype) for student, teacher in spied_on(algorithm)} == {(torch.float32,) * 2}
