@@ -259,7 +259,8 @@ def test_test_time_augmentation_of_the_configs_runs(coco, tiny_detector):
 def test_a_missing_pretrained_file_is_named_when_training_starts_and_not_before(tmp_path, monkeypatch):
     monkeypatch.setenv('MMKD_PRETRAINED', str(tmp_path))
     model = MODELS.build(Config.fromfile(FOLDER / 'centermask-lite_v19-slim-dw_fpn_ms-4x_coco.py').model)
-    with pytest.raises(FileNotFoundError, match=f'backbone.init_cfg.checkpoint: checkpoint {tmp_path}/vovnet19_ese_slim_dw'):
+    missing = f'backbone.init_cfg.checkpoint: checkpoint {tmp_path}/vovnet19_ese_slim_dw'
+    with pytest.raises(FileNotFoundError, match=missing):
         model.init_weights()
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from mmengine.dataset import Compose
 
 from mmkd.registry import TRANSFORMS
-from mmkd.utils.cli import RankError
+from mmkd.utils.errors import RankError
 
 __all__ = ['CheckedPipeline', 'SampleError']
 

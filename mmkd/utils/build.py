@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from mmengine.runner import Runner
 
-from .cli import UserError, user_errors
+from .errors import UserError, user_errors
 from .preflight.datasets import DatasetConfig, datasets_of, step_name
 
 __all__ = ['build_testing', 'build_training']

@@ -20,8 +20,8 @@ from torch import nn
 
 from mmkd import compat
 
-from .cli import UserError
 from .download import open_address
+from .errors import UserError
 
 __all__ = [
     'CheckpointError',

@@ -21,8 +21,9 @@ from .checkpoint import (
     load_checkpoint_file,
     state_dict_of,
 )
-from .cli import UserError, walk
+from .errors import UserError
 from .student import STUDENT_PREFIX
+from .walk import walk
 
 __all__ = ['build_runner', 'check_checkpoint', 'finish', 'prepare_launch', 'prepare_model']
 

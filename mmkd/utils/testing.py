@@ -11,7 +11,7 @@ from mmengine.logging import print_log
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import Runner
 
-from .cli import UserError
+from .errors import UserError
 from .student import load_student, student_config
 
 __all__ = ['apply_tta', 'dump_predictions', 'load_checkpoint', 'prepare_config']

@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from mmkd.registry import HOOKS
-from mmkd.utils.cli import RunError
+from mmkd.utils.errors import RunError
 
 __all__ = ['FiniteLossHook', 'NonFiniteError']
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from mmengine.config import Config
 
-from ..cli import UserError, warn
+from ..errors import UserError, warn
 from .annotations import annotation_problems
 from .classes import class_problems
 from .datasets import class_names, datasets_of

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from ..cli import walk
 from ..student import student_config
+from ..walk import walk
 from .datasets import DatasetConfig
 from .files import student_key
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from ..cli import walk
 from ..student import is_distillation, student_config
+from ..walk import walk
 from .datasets import DatasetConfig, is_local
 
 __all__ = ['checkpoint_problems', 'evaluator_problems', 'file_problems', 'root_problem', 'student_key']

@@ -10,7 +10,7 @@ from numbers import Integral, Real
 
 from mmengine.config import Config
 
-from ..cli import walk
+from ..walk import walk
 
 __all__ = ['loader_problems', 'training_problems']
 

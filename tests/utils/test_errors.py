@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from mmkd.utils.cli import RunError, UserError, leaves_nothing_behind, run_tool, user_errors
+from mmkd.utils.errors import RunError, UserError, leaves_nothing_behind, run_tool, user_errors
 
 
 def a_run_in(folder):
@@ -125,7 +125,7 @@ def test_other_exceptions_keep_their_traceback():
 
 
 def test_another_rank_than_the_first_tells_the_launcher_and_does_not_print(capsys, monkeypatch, tmp_path):
-    monkeypatch.setattr('mmkd.utils.cli.PATIENCE', 0)
+    monkeypatch.setattr('mmkd.utils.errors.PATIENCE', 0)
     monkeypatch.setenv('RANK', '1')
     monkeypatch.setenv('TORCHELASTIC_ERROR_FILE', str(tmp_path / 'error.json'))
 
