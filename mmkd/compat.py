@@ -41,6 +41,7 @@ def install_mends() -> None:
     _after_import('mmengine.runner.checkpoint', _mend_checkpoint_loading)
     _after_import('mmengine.runner.runner', _mend_hook_registration)
     _after_import('mmengine.logging.logger', _mend_printing)
+    _after_import('mmdet.engine.hooks.mean_teacher_hook', _mend_mean_teacher)
     for name in ('mmcv.ops.deform_conv', 'mmcv.ops.modulated_deform_conv'):
         _after_import(name, compat_ops.mend_deformable_convolution)
     _around_import('mmrazor', _accept_mmcv_version)
@@ -297,6 +298,29 @@ def _mend_hook_registration(runner: ModuleType) -> None:
             import_module('mmkd.engine').prepare_runner(self)
 
     runner.Runner.register_hooks = register_those_of_the_model_too
+
+
+def _mend_mean_teacher(module: ModuleType) -> None:
+    """Lets mmdet's hook, all versions, average the two networks of a semi-supervised detector that is itself taught.
+
+    It takes ``student`` and ``teacher`` of the model. Those of a distillation algorithm are others: the student there
+    is the whole detector, and the teacher is never written to.
+    """
+    momentum_update = module.MeanTeacherHook.momentum_update
+
+    @functools.wraps(momentum_update)
+    def inside_of_the_student(self, model, momentum: float) -> None:
+        if getattr(model, 'optimizes_student', False):
+            model = model.student
+            if not (hasattr(model, 'student') and hasattr(model, 'teacher')):
+                raise ValueError(
+                    'custom_hooks: MeanTeacherHook averages a student into its teacher, both in one semi-supervised '
+                    f'detector; the student of this distillation, a {type(model).__name__}, has no such pair, and the '
+                    'teacher of a distillation never changes. Leave the hook out, or use EMAHook'
+                )
+        momentum_update(self, model, momentum)
+
+    module.MeanTeacherHook.momentum_update = inside_of_the_student
 
 
 def _mend_printing(logger: ModuleType) -> None:

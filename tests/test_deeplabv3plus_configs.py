@@ -186,7 +186,7 @@ def test_schedule_is_that_of_the_authors(name):
 def test_heads_and_connectors_learn_ten_times_as_fast_as_backbones(voc, tmp_path):
     cfg = reduced('kd/deeplabv3plus_r18_from_r101_voc2012_overhaul.py', tmp_path)
     runner = Runner.from_cfg(cfg)
-    wrapper = runner.build_optim_wrapper(cfg.optim_wrapper)
+    wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
     names = {parameter: name for name, parameter in runner.model.named_parameters()}
     rates = {}
     for group in wrapper.optimizer.param_groups:

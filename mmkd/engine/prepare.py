@@ -11,6 +11,7 @@ from mmkd.registry import HOOKS
 from mmkd.utils.resume import find_latest_checkpoint
 
 from .hooks import DurableCheckpointHook
+from .optimizers import with_distill_constructor
 
 __all__ = ['prepare_runner']
 
@@ -20,7 +21,8 @@ def prepare_runner(runner: Runner) -> None:
 
     Checkpoints are written by :class:`DurableCheckpointHook`; random numbers depend on the seed and the iteration alone
     (:class:`IterationSeedHook`, :class:`SeededSampler`); ``resume`` without a file takes the newest checkpoint that is
-    whole; and every hook of ``model.runner_hooks`` that the config does not have is added.
+    whole; and every hook of ``model.runner_hooks`` that the config does not have is added. A model that holds a student
+    and says so by ``model.optimizes_student`` gets its optimizer by :class:`DistillOptimWrapperConstructor`.
 
     mmkd's tools call this for each run. Where mmengine builds a runner for a model with ``runner_hooks``, such as
     ``DenseDistill`` in mmdet's own ``tools/train.py``, ``mmkd.compat`` does. A second call changes nothing.
@@ -35,6 +37,8 @@ def prepare_runner(runner: Runner) -> None:
     for hook in (dict(type='mmkd.IterationSeedHook'), *getattr(model, 'runner_hooks', ())):
         if not any(isinstance(present, HOOKS.get(hook['type'])) for present in runner.hooks):
             runner.register_hook(dict(hook))
+    if getattr(model, 'optimizes_student', False):
+        runner.optim_wrapper = with_distill_constructor(runner.optim_wrapper)
     DurableCheckpointHook.take_over(runner)
     _seed_samples(runner)
     if runner._resume and runner._load_from is None:

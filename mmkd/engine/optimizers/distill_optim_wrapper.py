@@ -1,20 +1,14 @@
-"""The optimizers of a student and of its critic, from the student's own config and one key more."""
+"""The optimizers of a student and of its critic, where a training loop expects one."""
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 
-from mmengine.model import is_model_wrapper
-from mmengine.optim import OptimWrapper, OptimWrapperDict, build_optim_wrapper
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from torch import Tensor, nn
 
-from mmkd.registry import OPTIM_WRAPPER_CONSTRUCTORS
-
-__all__ = ['DistillOptimWrapper', 'DistillOptimWrapperConstructor']
-
-DEFAULT = 'DefaultOptimWrapperConstructor'
+__all__ = ['DistillOptimWrapper']
 
 
 class DistillOptimWrapper(OptimWrapperDict):
@@ -94,76 +88,3 @@ class DistillOptimWrapper(OptimWrapperDict):
                 'load_from=FILE with resume=False starts from its weights'
             )
         super().load_state_dict(state_dict)
-
-
-@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
-class DistillOptimWrapperConstructor:
-    """Builds the two optimizers of ``AdversarialDistill``.
-
-    The inherited ``optim_wrapper`` stays as it is and trains the student and the connectors; a distillation config adds
-    ::
-
-        optim_wrapper = dict(
-            constructor='mmkd.DistillOptimWrapperConstructor',
-            discriminator=dict(
-                optimizer=dict(type='SGD', lr=4e-4, momentum=0.9, weight_decay=5e-4), clip_grad=dict(max_norm=1.0)))
-
-    Args:
-        optim_wrapper_cfg: The student's wrapper: ``type``, ``optimizer``, ``clip_grad``, ``accumulative_counts`` ... To
-            it belong, in addition, ``discriminator``, with the critic's ``optimizer`` and perhaps ``paramwise_cfg`` and
-            ``clip_grad``; and ``student_constructor``, where the student's optimizer is to be built by another
-            constructor than the default one.
-        paramwise_cfg: The student's. Names are those of the whole algorithm, as in ``DenseDistill``.
-
-    Raises:
-        ValueError: The critic's optimizer is missing, or an option of it is one that only the student has.
-    """
-
-    def __init__(self, optim_wrapper_cfg: Mapping, paramwise_cfg: Mapping | None = None):
-        student = dict(optim_wrapper_cfg)
-        discriminator = student.pop('discriminator', None)
-        if not isinstance(discriminator, Mapping) or not isinstance(discriminator.get('optimizer'), Mapping):
-            raise ValueError(
-                'optim_wrapper.discriminator: dict(optimizer=dict(type=..., lr=...)) was expected, got '
-                f'{discriminator!r}'
-            )
-        if discriminator.get('type', 'OptimWrapper') != 'OptimWrapper':
-            raise ValueError(
-                'optim_wrapper.discriminator.type: the critic is trained in float32, by a plain OptimWrapper; got '
-                f'{discriminator["type"]!r}'
-            )
-        if 'accumulative_counts' in discriminator:
-            raise ValueError(
-                'optim_wrapper.discriminator.accumulative_counts: the critic accumulates gradients as the student '
-                'does; leave it out'
-            )
-        student['constructor'] = student.pop('student_constructor', DEFAULT)
-        student['paramwise_cfg'] = paramwise_cfg
-        self.student = student
-        self.discriminator = dict(discriminator)
-
-    def __call__(self, model: nn.Module) -> DistillOptimWrapper:
-        """Builds both wrappers.
-
-        Raises:
-            TypeError: The model has no critic.
-        """
-        algorithm = model.module if is_model_wrapper(model) else model
-        if not hasattr(algorithm, 'finish_iteration'):
-            raise TypeError(
-                "optim_wrapper.constructor: 'mmkd.DistillOptimWrapperConstructor' is for AdversarialDistill, the model "
-                f'is a {type(algorithm).__name__}'
-            )
-        student = build_optim_wrapper(_without_child(algorithm, 'discriminator'), self.student)
-        discriminator = build_optim_wrapper(algorithm.discriminator, self.discriminator)
-        if discriminator.clip_grad_kwargs:
-            discriminator.grad_name = f'discriminator.{discriminator.grad_name}'  # in the log
-        algorithm.discriminator_trains = True
-        return DistillOptimWrapper(algorithm, student, discriminator)
-
-
-def _without_child(module: nn.Module, name: str) -> nn.Module:
-    """The same module, not a copy of what is in it, seen without one of its children."""
-    view = copy.copy(module)
-    view.__dict__['_modules'] = {key: child for key, child in module._modules.items() if key != name}
-    return view
