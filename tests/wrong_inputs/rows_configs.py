@@ -112,7 +112,7 @@ CONFIGS = [
     Row(
         'a connector that nobody knows',
         KD + 'model.distill.cls.connector=conv11',
-        r"connector: expected 'conv1x1', 'conv3x3'",
+        r"distill.cls.connector: expected 'conv1x1', 'conv3x3'",
     ),
     Row('a term without taps', KD + 'model.distill.cls.taps=None', r'distill.cls'),
     Row('a tap that never fires', KD + 'model.distill.cls.taps=bbox_head.scales', r'cls.*bbox_head.scales'),

@@ -114,6 +114,21 @@ class DenseDistiller(ConfigurableDistiller):
         self.networks: tuple | None = None  # student and teacher, while a batch is learned from; set by the algorithm
         self.data_samples: Sequence | None = None  # of the batch that is being learned from; set by the algorithm
 
+    def build_connectors(self, connectors: Mapping[str, Mapping] | None = None) -> nn.ModuleDict:
+        """Builds the connectors.
+
+        Raises:
+            ValueError: A connector is unknown, or an option of it is wrong; says of which.
+        """
+        built = nn.ModuleDict()
+        for name, config in (connectors or {}).items():
+            try:
+                built.update(super().build_connectors({name: config}))
+            except (TypeError, ValueError) as error:
+                message = str(error).removeprefix('connector: ')  # the short form's begin with their key
+                raise ValueError(f'distill.{name}.connector: {message}') from error
+        return built
+
     def build_distill_losses(self, losses: Mapping[str, Mapping] | None = None) -> nn.ModuleDict:
         """Builds the losses.
 
