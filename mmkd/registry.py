@@ -4,7 +4,11 @@ Three things differ from a plain child registry, all so that a config may mix mm
 thinking about scopes:
 
 * what mmkd registers is also visible from the root, hence from every scope once the module that holds it is imported:
-  ``type='CenterMask'`` works in an mmdet config beside ``type='mmkd.CenterMask'``, which imports what it needs;
+  ``type='CenterMask'`` works in an mmdet config beside ``type='mmkd.CenterMask'``, which imports what it needs. Names
+  that a host has too (:data:`SHARED_NAMES`) are not: a plain one never means mmkd's there, whatever is imported first,
+  and ``mmkd.`` is written before it. Where mmkd's own vocabulary is spoken, which is in dicts inherited from
+  ``mmkd::...`` and in ``distill=dict(...)`` of ``DenseDistill``, a plain name is mmkd's; in mmrazor's vocabulary,
+  ``distiller=dict(...)``, it is mmrazor's;
 * a name that mmkd does not have is looked up in the libraries it extends. ``_base_ = 'mmkd::...'`` marks every dict of
   the base with ``_scope_ = 'mmkd'``, and without this no mmdet component inside it would be found. The library that the
   run is about (``default_scope``) goes first, then mmengine's root, then the other libraries;
@@ -46,6 +50,9 @@ __all__ = [
 # The libraries mmkd extends, in the order in which they are searched when no run says which one it is about.
 HOST_SCOPES = ('mmdet', 'mmseg', 'mmrazor')
 
+# What both mmkd and one of them call by the same name. A test compares it with the registries of all of them.
+SHARED_NAMES = ('ChannelWiseDivergence', 'DISTLoss', 'MGDLoss', 'MobileNetV2', 'PKDLoss', 'StopDistillHook')
+
 
 class Registry(mmengine_registry.Registry):
     """A child registry of scope ``mmkd`` that falls back to the libraries mmkd extends.
@@ -65,7 +72,8 @@ class Registry(mmengine_registry.Registry):
         super()._register_module(module=module, module_name=module_name, force=force)
         names = [module_name] if isinstance(module_name, str) else module_name or [module.__name__]
         for name in names:
-            self.root._module_dict.setdefault(name, module)
+            if name not in SHARED_NAMES:
+                self.root._module_dict.setdefault(name, module)
 
     def import_from_location(self) -> None:
         """Imports the modules that register into this registry; says what to install if they cannot be imported."""

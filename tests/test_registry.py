@@ -107,7 +107,7 @@ with DefaultScope.overwrite_default_scope('mmkd'):
     assert OURS.get('ResNet') and OUR_HOOKS.get('NoSuchHook') is None
     assert 'mmrazor' not in sys.modules
     assert OURS.get('ConfigurableDistiller').__module__.startswith('mmrazor.')
-    assert OUR_HOOKS.get('StopDistillHook').__module__.startswith('mmrazor.')
+    assert OUR_HOOKS.get('EstimateResourcesHook').__module__.startswith('mmrazor.')
 assert MODELS.get('mmkd.DenseDistill') is mmkd.DenseDistill
 print('ok')
 """

@@ -36,6 +36,7 @@ BUILD_ERRORS = (AssertionError, AttributeError, ImportError, KeyError, OSError, 
 MACHINE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 LOST_CONNECTION = re.compile('Connection closed by peer|Connection reset by peer|Broken pipe')
 OUT_OF_MEMORY = re.compile('out of memory|allocate memory', re.IGNORECASE)
+UNKNOWN_TYPE = re.compile(r'(\S+) is not in the \S+( \S+)* registry')  # mmengine's words
 PATIENCE = 5.0  # seconds that a process with an error waits for rank 0
 
 
@@ -135,6 +136,7 @@ def user_errors(
             what = f'work_dir: {error.filename}: {error.strerror}; give a folder that can be written to with --work-dir'
             raise UserError(what) from error
         where = f'{keys[0]}: ' if keys else ''
+        message += _prefix_meant(message)
         raise UserError(f'{doing}: {where}{message} (MMKD_TRACEBACK=1 shows more)') from error
 
 
@@ -155,9 +157,19 @@ def _one_line(error: BaseException) -> str:
     return text or type(error).__name__
 
 
+def _prefix_meant(message: str) -> str:
+    """What to write for a type that was not found, where mmkd has it under a name that is not mmkd's alone."""
+    from mmkd.registry import SHARED_NAMES
+
+    unknown_type = UNKNOWN_TYPE.search(message)
+    if not unknown_type or unknown_type[1] not in SHARED_NAMES:
+        return ''
+    return f'; it is a name of several libraries: mmkd.{unknown_type[1]} means that of mmkd'
+
+
 def _keys_meant(message: str, cfg: Config) -> list[str]:
     """The dotted keys of the config that a registry's or a constructor's message is about."""
-    unknown_type = re.search(r'(\S+) is not in the \S+( \S+)* registry', message)
+    unknown_type = UNKNOWN_TYPE.search(message)
     unknown_argument = re.search(r"unexpected keyword argument '(\w+)'", message)
     found = []
     for key, value in walk(cfg._cfg_dict, ''):

@@ -9,6 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from mmdet.registry import HOOKS
+from mmengine.config import Config
 
 from mmkd.utils.errors import RunError, UserError, leaves_nothing_behind, run_tool, user_errors
 
@@ -76,6 +78,17 @@ def test_what_was_there_before_stays(tmp_path):
     (tmp_path / 'run/old.py').write_text('model = 1\n')
     refused(tmp_path / 'run')
     assert sorted(path.name for path in (tmp_path / 'run').iterdir()) == ['20290101_000000', 'old.py']
+
+
+def test_a_name_of_several_libraries_is_answered_with_its_prefix():
+    cfg = Config(dict(custom_hooks=[dict(type='StopDistillHook', stop_epoch=1)]))
+    with pytest.raises(UserError) as error, user_errors('building the run', cfg):
+        HOOKS.build(cfg.custom_hooks[0])
+    assert 'custom_hooks.0.type: StopDistillHook is not in the' in str(error.value)
+    assert 'mmkd.StopDistillHook means that of mmkd' in str(error.value)
+    with pytest.raises(UserError) as error, user_errors('building the run', cfg):
+        HOOKS.build(dict(type='NoSuchHook'))
+    assert 'several libraries' not in str(error.value)
 
 
 @pytest.mark.parametrize(
