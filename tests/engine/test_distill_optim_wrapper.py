@@ -11,6 +11,7 @@ from distillation_runs import run_config, scalars, train
 from mmengine.config import Config
 from mmengine.optim import OptimWrapper
 from mmengine.registry import OPTIM_WRAPPERS
+from mmengine.runner import Runner
 
 from mmkd.distillation.holistic import CriticBatch, critic_losses
 from mmkd.distillation.network import build_network
@@ -229,6 +230,21 @@ def config(tmp_path, monkeypatch):
         return cfg
 
     return make
+
+
+def test_a_run_of_the_algorithm_has_the_constructor_without_being_told(config):
+    cfg = config()
+    del cfg.optim_wrapper['constructor']
+    runner = Runner.from_cfg(cfg)
+    wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+    assert isinstance(wrapper, DistillOptimWrapper)
+    students = {name for name, _ in runner.model.named_parameters() if name.startswith('architecture.')}
+    assert names_of(runner.model, wrapper['student']) == students
+
+    del cfg.optim_wrapper['discriminator']
+    runner = Runner.from_cfg(cfg)
+    with pytest.raises(ValueError, match='optim_wrapper.discriminator: .* was expected, got None'):
+        runner.build_optim_wrapper(runner.optim_wrapper)
 
 
 def test_a_resumed_run_is_the_uninterrupted_one_to_the_last_bit(config):
