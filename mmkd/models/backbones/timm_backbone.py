@@ -165,5 +165,8 @@ def _import_timm():
     try:
         import timm
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(f'TimmBackbone needs timm: pip install "mmkd[timm]" ({error})') from error
+        raise ModuleNotFoundError(
+            f'TimmBackbone needs timm: pip install "mmkd[timm]" ({error}). Install the torchvision that goes with your '
+            'PyTorch before, or pip may replace both'
+        ) from error
     return timm
