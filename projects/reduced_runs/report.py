@@ -135,6 +135,8 @@ def _notes(table: Table, runs: dict) -> list[str]:
     if alone:
         gains = [last_quarter(log, table) for log in alone]
         flat = 'it is flat' if mean(gains) < FLAT else '**it is not flat yet**'
+        if math.isnan(mean(gains)):
+            flat = '**no score from before it was taken**'
         notes.append(
             f'{alone[0][0]["iterations"]} iterations in every row. In the last quarter of them {table.baseline} '
             f'gained {mean(gains):+.1f} points on val: {flat}. Seconds are of one core, training and validation.'
