@@ -66,6 +66,7 @@ def test_seeds_and_ranks_draw_differently(monkeypatch):
     assert {sample[1] for sample in one}.isdisjoint(sample[1] for sample in other)
 
 
+@pytest.mark.skipif(not hasattr(InfiniteSampler, 'skip'), reason='mmengine 0.10.7 loads and drops what has been seen')
 def test_what_is_skipped_counts():
     """mmengine's fast way to resume: the sampler leaves out what has been seen."""
     expected = first(loader(), 9)
@@ -92,7 +93,9 @@ def test_it_looks_like_the_sampler_within():
     inner = DefaultSampler(dataset, shuffle=False, seed=1)
     sampler = SeededSampler(dataset, inner, draw_seed=0)
     assert len(sampler) == 6 and sampler.dataset is dataset and sampler.seed == 1
-    assert not hasattr(sampler, 'skip') and hasattr(SeededSampler(dataset, InfiniteSampler(dataset), 0), 'skip')
+    infinite = InfiniteSampler(dataset)
+    assert not hasattr(sampler, 'skip')
+    assert hasattr(SeededSampler(dataset, infinite, 0), 'skip') == hasattr(infinite, 'skip')
     assert list(sampler) == list(inner) == list(range(6))
     assert list(BatchSampler(sampler, 4, drop_last=False)) == [[0, 1, 2, 3], [4, 5]]
 

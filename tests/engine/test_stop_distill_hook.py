@@ -30,7 +30,7 @@ def run(teacher, hook, loop, **options):
         ('mmrazor.StopDistillHook', dict(stop_epoch=1), 3),  # the name in configs of mmrazor
         ('mmkd.StopDistillHook', dict(stop_epoch=1), 3),
         ('mmkd.StopDistillHook', dict(stop_iter=4), 4),
-        ('StopDistillHook', dict(stop_iter=0), 0),
+        ('mmkd.StopDistillHook', dict(stop_iter=0), 0),
     ],
 )
 def test_it_stops_in_both_kinds_of_loops(teacher, name, stop, last, loop):
