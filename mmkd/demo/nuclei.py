@@ -38,10 +38,10 @@ class Model:
     config: str | None = None
 
 
-STUDENT = 'centermask-lite_v19-slim-dw_nuclei.py'
+STUDENT = 'centermask-lite_efficientnet-lite0_nuclei.py'
 TEACHER = Model('teacher', 'teacher', 'centermask_efficientnet-lite2_nuclei.py')
 ALONE = Model('student', 'student', STUDENT, STUDENT)
-TAUGHT = Model('student_kd', 'student + KD', STUDENT, 'centermask-lite_v19-slim-dw_from_lite2_nuclei_pkd.py')
+TAUGHT = Model('student_kd', 'student + KD', STUDENT, 'centermask-lite_efficientnet-lite0_from_lite2_nuclei_pkd.py')
 TEACHER_FILE = ROOT / 'configs/_quick_/nuclei_teacher/centermask_efficientnet-lite2_nuclei.pth'
 
 

@@ -27,7 +27,7 @@ SEEDS_PAGE = 'docs/results/nuclei_demo.md'
 NEXT = """What next?
   your own images     README.md, "Your own data": a config of ten lines; projects/nuclei_example is a complete one
   another loss        docs/choosing_losses.md says which, where and with what weight; configs/_quick_ has more of them
-  another student     python tools/train.py configs/_quick_/centermask-lite_v19-slim-dw_from_lite2_nuclei_pkd.py \\
+  another student     python tools/train.py configs/_quick_/centermask-lite_efficientnet-lite0_from_lite2_nuclei_pkd.py \\
                           --cfg-options model.student.backbone.arch=V-19-slim-eSE
 """
 SCALE = 2  # pictures are drawn at twice the size of the images

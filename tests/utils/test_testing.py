@@ -11,7 +11,7 @@ from mmkd.utils.testing import apply_tta
 CONFIGS = Path(__file__).parents[2] / 'configs'
 
 
-@pytest.mark.parametrize('name', ['point-centermask_dla46c_nuclei', 'centermask-lite_v19-slim-dw_nuclei'])
+@pytest.mark.parametrize('name', ['point-centermask_dla46c_nuclei', 'centermask-lite_efficientnet-lite0_nuclei'])
 def test_without_a_tta_model_a_flip_is_merged_with_its_masks(name):
     cfg = Config.fromfile(CONFIGS / f'_quick_/{name}.py')
     model = cfg.model

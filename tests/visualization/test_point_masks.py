@@ -88,6 +88,6 @@ def test_test_set_and_files_are_drawn(model, tmp_path):
 
 
 def test_another_model_is_refused(model, tmp_path):
-    cfg = Config.fromfile(CONFIGS / '_quick_/centermask-lite_v19-slim-dw_nuclei.py')
+    cfg = Config.fromfile(CONFIGS / '_quick_/centermask-lite_efficientnet-lite0_nuclei.py')
     with pytest.raises(ValueError, match="model.type is 'mmkd.CenterMask', expected 'mmkd.PointCenterMask'"):
         save_point_masks(cfg, str(model[1]), [], tmp_path)

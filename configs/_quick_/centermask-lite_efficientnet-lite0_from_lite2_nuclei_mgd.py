@@ -1,5 +1,5 @@
-# As centermask-lite_v19-slim-dw_from_lite2_nuclei_kl.py with MGD in its place, on all five levels of the pyramid.
-_base_ = './centermask-lite_v19-slim-dw_from_lite2_nuclei_kl.py'
+# As centermask-lite_efficientnet-lite0_from_lite2_nuclei_kl.py with MGD in its place, on all five levels of the pyramid.
+_base_ = './centermask-lite_efficientnet-lite0_from_lite2_nuclei_kl.py'
 
 mgd = dict(
     taps='neck',

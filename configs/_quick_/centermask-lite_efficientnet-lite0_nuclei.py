@@ -1,22 +1,23 @@
-# The student of the demo: VoVNetV2-19-slim-dw up to its stage 4, a quarter of the channels of the Lite models.
+# The student of the demo: EfficientNet-Lite0 up to stride 16, from ImageNet, a quarter of the channels of the Lite models.
 _base_ = ['../_base_/models/centermask-lite_fpn.py', './nuclei.py']
 
 num_classes = 1
 channels = 32
 # Nuclei are small: the pyramid begins at stride 4, not 8, and most of them are found on its first level.
 strides = [4, 8, 16, 32, 64]
-# No ImageNet weights: in contrast to the COCO configs batch norm has to learn, and there is a norm wherever it helps.
+# In contrast to the COCO configs batch norm learns, and there is a norm wherever it helps.
 head_norm = dict(type='GN', num_groups=8, requires_grad=True)
 max_iters = 400
 model = dict(
-    data_preprocessor=dict(std=[58.0, 57.0, 57.0]),
+    data_preprocessor=dict(mean=[127.0, 127.0, 127.0], std=[128.0, 128.0, 128.0], bgr_to_rgb=True),
     backbone=dict(
-        arch='V-19-slim-dw-eSE',
-        out_indices=(0, 1, 2),
-        norm_cfg=dict(type='BN', requires_grad=True),
-        norm_eval=False,
+        _delete_=True,
+        type='mmkd.EfficientNetLite',
+        arch='lite0',
+        out_indices=(2, 3, 4),
+        ckpt='{{ fileDirname }}/nuclei_teacher/efficientnet-lite0_stride16_imagenet.pth',
     ),
-    neck=dict(in_channels=[112, 256, 384], out_channels=channels, norm_cfg=head_norm),
+    neck=dict(in_channels=[24, 40, 112], out_channels=channels, norm_cfg=head_norm),
     bbox_head=dict(
         num_classes=num_classes,
         in_channels=channels,

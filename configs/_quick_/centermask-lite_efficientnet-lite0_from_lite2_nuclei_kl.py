@@ -1,5 +1,5 @@
 # The student of the demo, taught the class logits of its teacher.
-_base_ = ['./centermask-lite_v19-slim-dw_nuclei.py', '../_base_/centermask_kd_nuclei.py']
+_base_ = ['./centermask-lite_efficientnet-lite0_nuclei.py', '../_base_/centermask_kd_nuclei.py']
 
 model = dict(
     _delete_=True,

@@ -1,5 +1,5 @@
 # The student of the demo once more, on the same schedule and seed, now with its teacher.
-_base_ = ['./centermask-lite_v19-slim-dw_nuclei.py', '../_base_/distill.py']
+_base_ = ['./centermask-lite_efficientnet-lite0_nuclei.py', '../_base_/distill.py']
 
 model = dict(
     _delete_=True,
