@@ -19,6 +19,7 @@ from protocol import Run
 
 import mmkd.distillation.algorithms
 import mmkd.models  # noqa: F401
+from mmkd.engine import prepare_runner
 
 
 def execute(run: Run) -> None:
@@ -44,6 +45,7 @@ def _train_and_test(run: Run) -> tuple[dict, list[dict], dict]:
     if not run.train:
         cfg.load_from = run.ckpt
     runner = Runner.from_cfg(cfg)
+    prepare_runner(runner)  # the arms without a teacher, too: the same images, cropped alike
     start, cpu = time.time(), _cpu_seconds()
     records = []
     if run.train:
