@@ -2,6 +2,7 @@
 
 import json
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -172,6 +173,19 @@ def test_the_tables_of_the_project_are_sound_and_their_logs_are_theirs(monkeypat
         missing_runs(table, best_options(table))  # raises where a log is of other options
         page = Path(table.page).read_text()
         assert f'<!-- table {table.name}: begin -->' in page and f'<!-- table {table.name}: end -->' in page
+
+
+def test_every_arm_is_prepared_alike_so_that_all_see_the_same_images(monkeypatch):
+    """A run of DenseDistill is prepared by mmkd.compat; one of a plain student draws other crops unless it is asked to."""
+    import training
+
+    done = []
+    runner = types.SimpleNamespace(iter=8, train=lambda: done.append('train'), test=lambda: done.append('test') or {})
+    monkeypatch.setattr(training.Runner, 'from_cfg', lambda cfg: runner)
+    monkeypatch.setattr(training, 'prepare_runner', lambda given: done.append(given))
+    monkeypatch.setattr(training, '_records', lambda work_dir: [])
+    training._train_and_test(write_table().run('alone', 1))
+    assert done == [runner, 'train', 'test']
 
 
 TINY = """
