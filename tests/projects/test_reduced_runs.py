@@ -176,7 +176,7 @@ def test_the_tables_of_the_project_are_sound_and_their_logs_are_theirs(monkeypat
 
 
 def test_every_arm_is_prepared_alike_so_that_all_see_the_same_images(monkeypatch):
-    """A run of DenseDistill is prepared by mmkd.compat; one of a plain student draws other crops unless it is asked to."""
+    """A run of DenseDistill is prepared by mmkd.compat; that of a plain student would draw other crops."""
     import training
 
     done = []
