@@ -38,7 +38,7 @@ PYTEST = OMP_NUM_THREADS=1 $(ENV_PYTHON) -m pytest -n $(JOBS) --dist loadfile
 STAMP := $(ENV_DIR)/.mmkd-ready$(subst /,-,$(CURDIR))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-quick test-openmmlab lint format
+.PHONY: help setup demo gates test test-quick test-openmmlab lint format
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -54,6 +54,9 @@ test: $(STAMP)  ## run the whole test suite
 
 test-quick: $(STAMP)  ## run the tests that take less than three minutes together
 	$(PYTEST) -m 'not slow' $(ARGS)
+
+gates: $(STAMP)  ## retrain two small rows, and see that distillation still pays (ten minutes of one core)
+	OMP_NUM_THREADS=1 $(ENV_PYTHON) -m pytest tests/test_gates.py $(ARGS)
 
 test-openmmlab:  ## run the whole test suite on the original OpenMMLab line
 	@$(MAKE) --no-print-directory test LINE=openmmlab
