@@ -105,12 +105,20 @@ def run_all(runs: list[Run], jobs: int) -> None:
                 run, process = running.pop(sentinel)
                 process.join()
                 if process.exitcode or not run.is_finished():
-                    failed.append(f'{run.name}: see {run.work_dir}/output.txt')
+                    failed.append(f'{run.name}: {last_line(run)} ({run.work_dir}/output.txt shows more)')
     finally:
         for _, process in running.values():
             process.terminate()
     if failed:
-        raise SystemExit('\n'.join(['failed:', *failed]))
+        print('\n'.join(f'error: {failure}' for failure in failed), file=sys.stderr)
+        raise SystemExit(2)
+
+
+def last_line(run: Run) -> str:
+    """What a run that failed said at its end."""
+    output = run.work_dir / 'output.txt'
+    lines = output.read_text().split('\n') if output.is_file() else []
+    return next((line for line in reversed(lines) if line.strip()), 'it ended without a word')
 
 
 if __name__ == '__main__':
