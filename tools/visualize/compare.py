@@ -34,10 +34,7 @@ def main() -> None:
     from mmkd.visualization.compare import ComparedModel, compare_models
 
     with cli.user_errors('comparing the models'):
-        models = [
-            ComparedModel(title, cli.read_config(config), checkpoint)
-            for title, config, checkpoint in args.model
-        ]
+        models = [ComparedModel(title, cli.read_config(config), checkpoint) for title, config, checkpoint in args.model]
         for model in models:
             preflight.check_test_config(model.cfg)
         files = compare_models(models, args.out, args.number, args.score_thr, args.device)

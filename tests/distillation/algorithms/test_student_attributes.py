@@ -153,9 +153,7 @@ def test_mean_teacher_hook_never_writes_to_the_teacher_of_a_distillation(student
     algorithm = distilled(student)
     algorithm.prepare()
     before = copy.deepcopy(algorithm.teacher.model.state_dict())
-    with pytest.raises(
-        ValueError, match='custom_hooks: MeanTeacherHook .* a HookedDetector, has no such pair'
-    ):
+    with pytest.raises(ValueError, match='custom_hooks: MeanTeacherHook .* a HookedDetector, has no such pair'):
         MeanTeacherHook().before_train(runner_of(algorithm))
     for name, value in algorithm.teacher.model.state_dict().items():
         assert torch.equal(value, before[name]), name
