@@ -1,0 +1,23 @@
+"""The demo as a whole, with students that are trained for one iteration."""
+
+import json
+
+import pytest
+
+from mmkd.demo.nuclei import run_demo
+
+
+@pytest.mark.slow
+def test_the_demo_trains_tests_and_draws_and_uses_what_is_there_a_second_time(tmp_path, capsys):
+    run_demo(tmp_path, max_iters=1)
+    shown = capsys.readouterr().out
+    results = {result['model']: result for result in json.loads((tmp_path / 'results.json').read_text())}
+    assert list(results) == ['teacher', 'student', 'student + KD']
+    assert results['teacher']['mask_ap'] > 50  # it comes trained
+    assert results['teacher']['parameters'] > 2 * results['student']['parameters']
+    assert results['student']['parameters'] == results['student + KD']['parameters']
+    assert 'student + KD against student: box AP +0.0, mask AP +0.0' in shown and 'What next?' in shown
+    assert len(list((tmp_path / 'pictures').glob('*.png'))) == 16
+    assert (tmp_path / 'curves.png').is_file() and 'pictures/' in (tmp_path / 'README.txt').read_text()
+    run_demo(tmp_path, max_iters=1)
+    assert capsys.readouterr().out.count('done before') == 5
