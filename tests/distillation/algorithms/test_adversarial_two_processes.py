@@ -1,18 +1,15 @@
 """Adversarial distillation on two processes: the ranks stay equal, and train as one process would on both halves."""
 
-import datetime
-import socket
 import sys
-import traceback
 
 import pytest
 import torch
 from adversarial_toys import build, images, optimizers, state
+from helpers.two_processes import failures_of
 from mmengine.model import MMDistributedDataParallel
-from torch import distributed, multiprocessing
+from torch import distributed
 
 from mmkd.engine.hooks.finite_loss_hook import FiniteLossHook, NonFiniteError
-from mmkd.utils.launch import finish
 
 pytestmark = [
     pytest.mark.slow,
@@ -97,23 +94,6 @@ def all_ranks_stop_together(rank):
         FiniteLossHook().after_train_iter(Runner, 0, outputs={'discriminator.loss_gp': loss})
 
 
-def worker(rank, port, folder, checks):
-    """Goes through all checks, since starting the processes takes longer than any of them."""
-    torch.set_num_threads(1)
-    timeout = datetime.timedelta(seconds=60)  # of waiting for the other process, if that one has failed
-    distributed.init_process_group('gloo', f'tcp://127.0.0.1:{port}', timeout, rank=rank, world_size=2)
-    report = dict.fromkeys(checks, 'not reached, since an earlier check failed')
-    for name, (check, arguments) in checks.items():
-        try:
-            check(rank, *arguments)
-            report[name] = ''
-        except BaseException:
-            report[name] = f'rank {rank}: {traceback.format_exc()}'
-            break  # the processes are out of step now
-    torch.save(report, folder / f'{rank}.pth')
-    finish()
-
-
 @pytest.fixture(scope='module')
 def failures(tmp_path_factory):
     """What went wrong in each check, by its name; empty where nothing did."""
@@ -126,13 +106,7 @@ def failures(tmp_path_factory):
     checks['as one'] = (they_train_as_one_process, (state(one_process),))
     checks['stop'] = (all_ranks_stop_together, ())
     checks['ignore list'] = (without_the_ignore_list_they_do_not, ())
-    folder = tmp_path_factory.mktemp('ranks')
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        port = probe.getsockname()[1]
-    multiprocessing.spawn(worker, (port, folder, checks), nprocs=2)
-    results = [torch.load(folder / f'{rank}.pth') for rank in range(2)]
-    return {name: results[0][name] + results[1][name] for name in checks}
+    return failures_of(checks, tmp_path_factory.mktemp('ranks'))
 
 
 @pytest.mark.parametrize(('accumulate', 'mode'), EQUAL)

@@ -1,23 +1,18 @@
 """Images with and without labels on two processes: either all of them have the same kinds in a batch, or all stop."""
 
-import datetime
-import socket
 import sys
-import traceback
 
 import pytest
 import torch
 from distillation_toys import ToyDetector, batch, toy
+from helpers.two_processes import failures_of
 from mmengine.dist import all_reduce
-from mmengine.logging import MessageHub
 from mmengine.model import MMDistributedDataParallel
 from mmengine.structures import BaseDataElement
-from torch import distributed, multiprocessing
 
 from mmkd.datasets import UnlabelledDataset
 from mmkd.distillation.algorithms import DenseDistill
 from mmkd.registry import MODELS
-from mmkd.utils.launch import finish
 
 pytestmark = [
     pytest.mark.slow,
@@ -93,34 +88,11 @@ CHECKS = {
 }
 
 
-def worker(rank, port, folder):
-    """Goes through all checks, since starting the processes takes longer than any of them."""
-    torch.set_num_threads(1)
-    timeout = datetime.timedelta(seconds=30)  # of waiting for the other process, if that one has failed
-    distributed.init_process_group('gloo', f'tcp://127.0.0.1:{port}', timeout, rank=rank, world_size=2)
-    report = dict.fromkeys(CHECKS, 'not reached, since an earlier check failed')
-    for name, (check, *arguments) in CHECKS.items():
-        MessageHub.get_instance(name)
-        try:
-            check(rank, *arguments)
-            report[name] = ''
-        except BaseException:
-            report[name] = f'rank {rank}: {traceback.format_exc()}'
-            break  # the processes are out of step now
-    torch.save(report, folder / f'{rank}.pth')
-    finish()
-
-
 @pytest.fixture(scope='module')
 def failures(tmp_path_factory):
     """What went wrong in each check, by its name; empty where nothing did."""
-    folder = tmp_path_factory.mktemp('ranks')
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        port = probe.getsockname()[1]
-    multiprocessing.spawn(worker, (port, folder), nprocs=2)
-    results = [torch.load(folder / f'{rank}.pth') for rank in range(2)]
-    return {name: results[0][name] + results[1][name] for name in CHECKS}
+    checks = {name: (check, arguments) for name, (check, *arguments) in CHECKS.items()}
+    return failures_of(checks, tmp_path_factory.mktemp('ranks'))
 
 
 @pytest.mark.parametrize('kinds', ['mixed', 'unlabelled', 'labelled'])
