@@ -5,6 +5,14 @@ import sys
 import pytest
 
 
+@pytest.fixture(scope='module', autouse=True)
+def runs_of_other_modules_are_forgotten():
+    """What the fixtures of a module or of the session leave is not carried into the next module."""
+    _restore({})
+    yield
+    _restore({})
+
+
 @pytest.fixture(autouse=True)
 def runs_are_forgotten():
     """Restores mmengine's process-wide default scope, message hubs, loggers and visualizers after each test.
@@ -14,9 +22,13 @@ def runs_are_forgotten():
     """
     before = {kind: dict(kind._instance_dict) for kind in _managed_kinds()}
     yield
+    _restore(before)
+
+
+def _restore(instances):
     for kind in _managed_kinds():
         kind._instance_dict.clear()
-        kind._instance_dict.update(before.get(kind, {}))
+        kind._instance_dict.update(instances.get(kind, {}))
 
 
 def _managed_kinds():

@@ -95,7 +95,7 @@ def _url_of_name(address: str, scheme: str) -> str:
 
     name = address.partition('://')[2]
     if scheme in ('torchvision', 'modelzoo'):
-        urls = known.get_torchvision_models()
+        urls = _torchvision_models(address)
     elif scheme == 'mmcls':
         urls = known.get_mmcls_models()
     else:
@@ -109,6 +109,18 @@ def _url_of_name(address: str, scheme: str) -> str:
         raise ValueError(f'{address}: mmengine knows no weights of this name{hint}')
     # The table that a user may add in mmengine's own cache has paths below it, too.
     return urls[name] if '://' in urls[name] else str(Path(known._get_mmengine_home(), urls[name]))
+
+
+def _torchvision_models(address: str) -> dict[str, str]:
+    from mmengine.runner.checkpoint import get_torchvision_models
+
+    try:
+        return get_torchvision_models()
+    except ImportError as error:
+        raise ValueError(
+            f'{address}: where this lies is known to torchvision, which is not installed ({error}); install the one '
+            'that goes with your PyTorch, or give the URL or path of the file'
+        ) from error
 
 
 def _read_by_backend(address: str, scheme: str) -> bytes:

@@ -11,7 +11,8 @@ from helpers.pages import PAGES, ROOT, blocks, commands, config_blocks, links, n
 # A user without data or weights gets one line for each file that is not there.
 NOT_THERE = re.compile(
     r"error: .*('?\S+'? (does not exist|is not a file|is not a folder|no folder \w+ in it)"
-    r"|No such file or directory: '\S+')"
+    r"|No such file or directory: '\S+'"
+    r'|\w+ needs \w+: pip install "mmkd\[\w+\]")'
 )
 with_commands = [page for page in PAGES if blocks(page, 'bash', 'shell')]
 with_configs = [page for page in PAGES if config_blocks(page)]

@@ -1,12 +1,14 @@
 """Addresses: each kind finds its file, each failure names the address and leaves nothing in the cache."""
 
 import hashlib
+import sys
 import threading
 from http.server import SimpleHTTPRequestHandler
 
 import pytest
 import torch
 from helpers.foreign_files import served
+from mmengine.runner import checkpoint
 
 from mmkd.utils import download
 from mmkd.utils.checkpoint import CheckpointError, CheckpointNotFoundError, load_checkpoint_file
@@ -131,6 +133,7 @@ def test_a_damaged_download_says_what_to_remove(folder, cache):
 def test_names_that_mmengine_knows_become_urls(monkeypatch):
     asked = []
     monkeypatch.setattr(download, '_downloaded', lambda url, sha256: asked.append((url, sha256)))
+    monkeypatch.setattr(checkpoint, 'get_torchvision_models', lambda: dict(resnet18='https://a.org/resnet18.pth'))
     open_address('torchvision://resnet18')
     open_address(f'open-mmlab://resnet18_v1c#sha256={"a" * 64}')
     open_address('mmcls://mobilenet_v2')
@@ -138,6 +141,12 @@ def test_names_that_mmengine_knows_become_urls(monkeypatch):
     assert asked[1][1] == 'a' * 64
     with pytest.raises(CheckpointError, match=r'torchvision://resnet81: .*did you mean .*resnet'):
         load_checkpoint_file('torchvision://resnet81')
+
+
+def test_names_of_torchvision_ask_for_it_where_it_is_not_installed(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'torchvision', None)
+    with pytest.raises(CheckpointError, match='torchvision://resnet18: .* torchvision, which is not installed'):
+        load_checkpoint_file('torchvision://resnet18')
 
 
 def test_a_classifier_of_mmcls_gives_its_backbone(folder, monkeypatch):
