@@ -55,7 +55,7 @@ def teacher(tmp_path, monkeypatch):
 
 def save_teacher(folder='.', **options):
     """A trained teacher: its model config, with the checkpoint."""
-    from mmkd.distillation.network import build_network
+    from mmkd.distillation.teacher.network import build_network
 
     config = toy(channels=8, out_channels=10, data_preprocessor=dict(type='ImgDataPreprocessor'), **options)
     torch.manual_seed(7)

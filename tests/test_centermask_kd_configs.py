@@ -16,7 +16,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 import mmkd  # noqa: F401  first: makes ``mmkd::`` configs resolve
-from mmkd.distillation.network import resolve_network
+from mmkd.distillation.teacher.network import resolve_network
 from mmkd.registry import DATASETS
 
 FOLDER = Path(__file__).parents[1] / 'configs'

@@ -8,7 +8,7 @@ from mmengine.config import Config
 from test_centermask_kd_configs import NAMES, QUICK
 
 import mmkd.distillation.algorithms  # noqa: F401  registers the losses
-from mmkd.distillation.short_form import compile_short_form, parse_short_form
+from mmkd.distillation.recipes.short_form import compile_short_form, parse_short_form
 from mmkd.registry import MODELS
 
 ROOT = Path(__file__).parents[1]

@@ -7,7 +7,7 @@ import torch
 from mmengine.config import Config
 
 import mmkd.distillation.algorithms  # noqa: F401  registers the distiller
-from mmkd.distillation.short_form import compile_short_form, parse_short_form
+from mmkd.distillation.recipes.short_form import compile_short_form, parse_short_form
 from mmkd.registry import MODELS
 
 KD = Path(__file__).parents[1] / 'configs' / 'kd'

@@ -13,7 +13,7 @@ from mmengine.runner import Runner
 from PIL import Image
 
 import mmkd  # noqa: F401  first: makes ``mmkd::`` configs resolve
-from mmkd.distillation.network import resolve_network
+from mmkd.distillation.teacher.network import resolve_network
 from mmkd.registry import MODELS
 
 FOLDER = Path(__file__).parents[1] / 'configs'

@@ -14,7 +14,7 @@ from test_segmentation_configs import write
 from test_structured_kd_configs import equal
 
 import mmkd  # noqa: F401  first: makes ``mmkd::`` configs resolve
-from mmkd.distillation.network import resolve_network
+from mmkd.distillation.teacher.network import resolve_network
 from mmkd.registry import MODELS
 
 FOLDER = Path(__file__).parents[1] / 'configs'

@@ -15,7 +15,7 @@ from PIL import Image
 from test_structured_kd_configs import equal
 
 import mmkd  # noqa: F401  first: makes ``mmkd::`` configs resolve
-from mmkd.distillation.network import resolve_network
+from mmkd.distillation.teacher.network import resolve_network
 from mmkd.engine import DistillOptimWrapper
 from mmkd.registry import MODELS
 

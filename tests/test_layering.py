@@ -18,7 +18,13 @@ FORBIDDEN = {
     'mmkd/evaluation': ('mmrazor', 'mmkd.models', 'mmkd.distillation', 'mmkd.engine'),
     'mmkd/visualization': ('mmrazor', 'mmkd.models', 'mmkd.distillation', 'mmkd.engine'),
 }
-MAY_IMPORT_MMRAZOR = ('mmkd/distillation/algorithms', 'mmkd/engine', 'mmkd/compat.py')
+MAY_IMPORT_MMRAZOR = (
+    'mmkd/distillation/algorithms',
+    'mmkd/distillation/recipes',
+    'mmkd/distillation/taps/dry_run.py',
+    'mmkd/engine',
+    'mmkd/compat.py',
+)
 
 
 def imported_modules(path: Path) -> set[str]:

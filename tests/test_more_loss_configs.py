@@ -15,7 +15,7 @@ from test_structured_kd_configs import equal
 from test_structured_kd_configs import reduced as reduced_pspnet
 
 import mmkd  # noqa: F401  first: makes ``mmkd::`` configs resolve
-from mmkd.distillation.network import resolve_network
+from mmkd.distillation.teacher.network import resolve_network
 from mmkd.utils.checkpoint import load_checkpoint_file
 
 FOLDER = Path(__file__).parents[1] / 'configs'

@@ -12,7 +12,7 @@ from test_segmentation_configs import FOLDER, SIZE, roots, shrink_network, shrin
 
 from mmkd.distillation.losses import pixel_wise_loss
 from mmkd.distillation.losses.pair_wise import _pool_nodes
-from mmkd.distillation.network import resolve_network
+from mmkd.distillation.teacher.network import resolve_network
 from mmkd.engine import DistillOptimWrapper
 from mmkd.registry import MODELS
 

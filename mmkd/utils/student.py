@@ -35,7 +35,7 @@ def student_config(model: ConfigDict) -> ConfigDict:
         return model
     student = model.get('student') or model.get('architecture')
     if 'cfg_path' in student:
-        from mmkd.distillation.network import resolve_network
+        from mmkd.distillation.teacher.network import resolve_network
 
         student = resolve_network(student, 'model.student')
     student = ConfigDict(student)

@@ -13,8 +13,8 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import OPTIM_WRAPPERS
 from mmengine.runner import Runner
 
-from mmkd.distillation.holistic import CriticBatch, critic_losses
-from mmkd.distillation.network import build_network
+from mmkd.distillation.discriminators.game import CriticBatch, critic_losses
+from mmkd.distillation.teacher.network import build_network
 from mmkd.engine import DistillOptimWrapper
 from mmkd.registry import MODELS
 from mmkd.utils import cli

@@ -11,7 +11,7 @@ import torch
 from distillation_runs import run_config, train
 from mmengine.config import Config
 
-from mmkd.distillation.network import build_network
+from mmkd.distillation.teacher.network import build_network
 from mmkd.engine.hooks.student_checkpoint_hook import student_run_config
 from mmkd.utils.checkpoint import load_checkpoint_file
 

@@ -11,7 +11,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 from mmkd.distillation.algorithms import DenseDistill
-from mmkd.distillation.network import build_network, resolve_network
+from mmkd.distillation.teacher.network import build_network, resolve_network
 from mmkd.engine import DistillOptimWrapperConstructor
 from mmkd.engine.optimizers import with_distill_constructor
 from mmkd.utils.cli import resolve_config

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from mmkd.registry import MODELS
 
 from .. import discriminators  # noqa: F401  registers the critics
-from ..holistic import MODES, CriticBatch, HolisticLoss, average_over_ranks, copy_to_ranks, critic_losses
-from ..isolation import iteration_seed, preserve_rng_state
+from ..discriminators.game import MODES, CriticBatch, HolisticLoss, average_over_ranks, copy_to_ranks, critic_losses
 from ..losses.functional import check_choice
-from ..short_form import compile_short_form, parse_short_form
+from ..recipes.short_form import compile_short_form, parse_short_form
+from ..teacher.isolation import iteration_seed, preserve_rng_state
 from .dense_distill import DenseDistill
 
 __all__ = ['AdversarialDistill', 'HolisticOptions']

@@ -15,21 +15,21 @@ from torch import Tensor, nn
 from mmkd.compat import import_mmrazor, load_checkpoints_safely
 from mmkd.registry import MODELS
 
-from .. import detection  # noqa: F401  registers its losses
-from ..activation import settle_activations
-from ..inherit import inherit_weights, parse_inherit
-from ..isolation import preserve_rng_state
-from ..network import build_network, resolve_network
-from ..short_form import compile_short_form, parse_short_form
-from ..teacher import NOT_GIVEN, FrozenTeacher
-from ..unlabelled import check_same_kinds, mean_over_parts, split_batch
-from .dense_distiller import DenseDistiller
-from .dry_run import check_losses, infer_channels, teacher_weights_read
-from .gradients import warn_of_missing_gradients
-from .recording import TapRecorders
-from .regions import RegionWatch, check_regions
+from ..recipes.dense_distiller import DenseDistiller
+from ..recipes.inherit import inherit_weights, parse_inherit
+from ..recipes.short_form import compile_short_form, parse_short_form
+from ..taps.activation import settle_activations
+from ..taps.dry_run import check_losses, infer_channels, teacher_weights_read
+from ..taps.gradients import warn_of_missing_gradients
+from ..taps.recording import TapRecorders
+from ..taps.regions import RegionWatch, check_regions
+from ..teacher import FrozenTeacher
+from ..teacher.frozen_teacher import NOT_GIVEN
+from ..teacher.isolation import preserve_rng_state
+from ..teacher.network import build_network, resolve_network
 from .state_dict import adapt_state_dict
 from .student_attributes import StudentAttributes
+from .unlabelled import check_same_kinds, mean_over_parts, split_batch
 
 import_mmrazor()
 from mmrazor.models.algorithms import SingleTeacherDistill  # noqa: E402

@@ -10,12 +10,14 @@ from .fsp import FSPLoss, fsp_loss, fsp_matrix
 from .holistic import adversarial_critic_loss, adversarial_student_loss, gradient_penalty
 from .localization import LocalizationDistillationLoss, localization_distillation_loss
 from .logit_standardization import LogitStandardized, standardize_logits
+from .mask_branch import MaskBranchLoss
 from .mgd import MGDLoss, mgd_loss
 from .overhaul import OverhaulLoss, overhaul_loss, overhaul_margin
 from .pair_wise import PairWiseLoss, pair_wise_loss
 from .pixel_wise import PixelWiseLoss, pixel_wise_loss
 from .pkd import PKDLoss, pkd_loss
 from .teacher_bounded import teacher_bounded_loss
+from .teacher_bounded_heads import TeacherBoundedLoss
 
 __all__ = [
     'AttentionTransferLoss',
@@ -28,10 +30,12 @@ __all__ = [
     'LocalizationDistillationLoss',
     'LogitStandardized',
     'MGDLoss',
+    'MaskBranchLoss',
     'OverhaulLoss',
     'PKDLoss',
     'PairWiseLoss',
     'PixelWiseLoss',
+    'TeacherBoundedLoss',
     'adversarial_critic_loss',
     'adversarial_student_loss',
     'attention_transfer_loss',

@@ -7,7 +7,7 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
-from mmkd.distillation.isolation import preserve_rng_state
+from mmkd.distillation.teacher.isolation import preserve_rng_state
 from mmkd.registry import HOOKS
 
 __all__ = ['TeacherEvaluationHook']

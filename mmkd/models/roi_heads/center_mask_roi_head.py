@@ -68,14 +68,14 @@ class CenterMaskRoIHead(StandardRoIHead):
     ) -> tuple[Tensor, ...]:
         """Mask logits (N, num_classes, H, W) and, with a mask IoU head, mask IoUs (N, num_classes) of all boxes."""
         img_shapes = [sample.img_shape for sample in batch_data_samples] if batch_data_samples else None
-        outputs = self._mask_forward(x, bbox2roi([results.bboxes for results in results_list]), img_shapes)
+        outputs = self.mask_forward(x, bbox2roi([results.bboxes for results in results_list]), img_shapes)
         if self.mask_iou_head is None:
             return (outputs['mask_preds'],)
         labels = torch.cat([results.labels for results in results_list])
         logits = select_class(outputs['mask_preds'], labels)
         return outputs['mask_preds'], self.mask_iou_head(outputs['mask_feats'], logits)
 
-    def _mask_forward(self, x: Sequence[Tensor], rois: Tensor, img_shapes: Sequence[tuple] | None = None) -> dict:
+    def mask_forward(self, x: Sequence[Tensor], rois: Tensor, img_shapes: Sequence[tuple] | None = None) -> dict:
         """Pools RoIs and predicts their masks.
 
         Args:
@@ -141,7 +141,7 @@ class CenterMaskRoIHead(StandardRoIHead):
                 )
         rois = bbox2roi([result.pos_priors for result in sampling_results])
         labels = torch.cat([result.pos_gt_labels for result in sampling_results])
-        outputs = self._mask_forward(x, rois, [meta['img_shape'] for meta in batch_img_metas])
+        outputs = self.mask_forward(x, rois, [meta['img_shape'] for meta in batch_img_metas])
         outputs.update(pos_rois=rois, pos_labels=labels)
         outputs.update(
             self.mask_head.loss_and_target(outputs['mask_preds'], sampling_results, batch_gt_instances, self.train_cfg)
@@ -220,7 +220,7 @@ class CenterMaskRoIHead(StandardRoIHead):
         rois = bbox2roi([results.found_bboxes for results in results_list])
         labels = torch.cat([results.labels for results in results_list])
         num_per_image = [len(results) for results in results_list]
-        outputs = self._mask_forward(x, rois, [meta['img_shape'] for meta in batch_img_metas])
+        outputs = self.mask_forward(x, rois, [meta['img_shape'] for meta in batch_img_metas])
         logits = select_class(outputs['mask_preds'], labels)
         if self.mask_iou_head is not None:
             mask_ious = self.mask_iou_head(outputs['mask_feats'], logits)

@@ -9,7 +9,7 @@ from mmengine.model import ExponentialMovingAverage
 from torch import nn
 
 from mmkd.distillation.algorithms import AdversarialDistill
-from mmkd.distillation.holistic import per_sample
+from mmkd.distillation.discriminators.game import per_sample
 from mmkd.distillation.losses import adversarial_critic_loss, gradient_penalty
 
 LINEAR = dict(discriminator=dict(type='LinearCritic'))

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from mmkd.distillation.algorithms import DenseDistill, DenseDistiller
-from mmkd.distillation.algorithms.recording import TapRecorders, read_record
+from mmkd.distillation.taps.recording import TapRecorders, read_record
 from mmkd.registry import MODELS
 
 STUDENT = toy(channels=4, out_channels=6, dropout=0.0)

@@ -65,7 +65,7 @@ def test_taps_hold_what_comes_before_the_relu(head, maps):
     import_mmrazor()
     from mmrazor.models.task_modules import RecorderManager
 
-    from mmkd.distillation.algorithms.recording import TapRecorders
+    from mmkd.distillation.taps.recording import TapRecorders
 
     assert head.bottleneck.activate.inplace and head.conv2.activate.inplace
     head.eval()

@@ -76,7 +76,7 @@ class Case:
         areas = torch.tensor([float(h * w) for h, w in shapes])
         with torch.no_grad():
             levels = head.mask_roi_extractor.map_roi_levels(rois, 3, areas)
-            outputs = head._mask_forward(self.features, rois, shapes)
+            outputs = head.mask_forward(self.features, rois, shapes)
             logits = outputs['mask_preds'][torch.arange(len(boxes)), boxes.labels]
             mask_ious = head.mask_iou_head(outputs['mask_feats'], logits)
         mask_scores = boxes.scores * mask_ious[torch.arange(len(boxes)), boxes.labels]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mmkd.distillation.short_form import compile_short_form, parse_short_form
+from mmkd.distillation.recipes.short_form import compile_short_form, parse_short_form
 
 FPN = dict(taps='neck', levels=(0, 1, 2), connector='conv1x1', loss=dict(type='PairWiseLoss', weight=0.5))
 CLS = dict(taps='bbox_head.conv_cls', loss=dict(type='PixelWiseLoss'))

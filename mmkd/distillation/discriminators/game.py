@@ -18,10 +18,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmkd.registry import MODELS
 
-from .isolation import evaluating
-from .losses import adversarial_critic_loss, adversarial_student_loss, gradient_penalty
-from .losses.base import Levels
-from .losses.functional import (
+from ..losses import adversarial_critic_loss, adversarial_student_loss, gradient_penalty
+from ..losses.base import Levels
+from ..losses.functional import (
     ALIGN,
     align_size,
     at_least_float32,
@@ -30,6 +29,7 @@ from .losses.functional import (
     check_choice,
     check_weight,
 )
+from ..teacher.isolation import evaluating
 
 __all__ = ['MODES', 'CriticBatch', 'HolisticLoss', 'average_over_ranks', 'copy_to_ranks', 'critic_losses', 'per_sample']
 

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from detection_toys import BOXES, batch, build, image_sample, teacher_config
+from helpers.detection_toys import BOXES, batch, build, image_sample, teacher_config
 
 NAMES = ('bbox', 'centerness')
 

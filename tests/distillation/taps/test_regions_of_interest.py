@@ -125,11 +125,7 @@ def test_a_delivery_that_does_not_make_them_the_same_is_found_out():
 
 
 def test_a_mask_branch_taught_on_the_students_regions_is_no_such_case():
-    import sys
-    from pathlib import Path
-
-    sys.path.insert(0, str(Path(__file__).parents[1]))
-    import detection_toys
+    from helpers import detection_toys
 
     taps = dict(student='roi_head.mask_loss', teacher='neck')
     algorithm = detection_toys.build(dict(mask=dict(taps=taps, loss=dict(type='mmkd.MaskBranchLoss'))))

@@ -8,7 +8,7 @@ from mmengine.model import BaseDataPreprocessor, ImgDataPreprocessor
 from mmseg.models import SegDataPreProcessor
 from mmseg.structures import SegDataSample
 
-from mmkd.distillation.normalization import Normalization, NormalizationBridge
+from mmkd.distillation.teacher.normalization import Normalization, NormalizationBridge
 
 RGB = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], bgr_to_rgb=True)
 BGR = dict(mean=[103.53, 116.28, 123.675], std=[1.0, 1.0, 1.0], bgr_to_rgb=False)

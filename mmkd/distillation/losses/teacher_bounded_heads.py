@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from mmkd.registry import MODELS
 
-from ..losses import DistillationLoss, teacher_bounded_loss
-from ..losses.functional import check_choice, check_number
+from .base import DistillationLoss
+from .functional import check_choice, check_number
+from .teacher_bounded import teacher_bounded_loss
 
 __all__ = ['TeacherBoundedLoss']
 

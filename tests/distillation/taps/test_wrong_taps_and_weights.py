@@ -52,7 +52,7 @@ def mmrazors(source='often', loss=None, **record):
 @pytest.fixture
 def said(monkeypatch):
     messages = []
-    target = 'mmkd.distillation.algorithms.dry_run.print_log'
+    target = 'mmkd.distillation.taps.dry_run.print_log'
     monkeypatch.setattr(target, lambda message, **kwargs: messages.append(message))
     return messages
 

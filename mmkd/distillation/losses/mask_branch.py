@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmkd.registry import MODELS
 
-from ..losses import DistillationLoss, pixel_wise_loss
-from ..losses.functional import check_choice, check_positive, check_weight
+from .base import DistillationLoss
+from .functional import check_choice, check_positive, check_weight
+from .pixel_wise import pixel_wise_loss
 
 __all__ = ['MaskBranchLoss']
 
@@ -80,13 +82,11 @@ class MaskBranchLoss(DistillationLoss):
         Raises:
             ValueError: A head is missing, or the masks differ in size or number of classes.
         """
-        from mmkd.models.roi_heads.mask_heads import select_class
-
         (outputs,) = preds_S
         iou_weight = self.options['mask_iou_weight']
         _check_heads(student, teacher.model, iou_weight)
         labels = outputs['pos_labels']
-        logits = select_class(outputs['mask_preds'], labels).float()
+        logits = _of_class(outputs['mask_preds'], labels).float()
         ious = outputs['mask_iou_preds'].gather(1, labels[:, None]).squeeze(1).float() if iou_weight else None
         if not len(labels):
             return dict(mask=logits.sum(), **(dict(iou=ious.sum()) if iou_weight else {}))
@@ -94,9 +94,9 @@ class MaskBranchLoss(DistillationLoss):
         img_shapes = [sample.metainfo['img_shape'] for sample in data_samples]
         with teacher.inference(logits.device):
             head = teacher.model.roi_head
-            found = head._mask_forward(preds_T, outputs['pos_rois'], img_shapes)
+            found = head.mask_forward(preds_T, outputs['pos_rois'], img_shapes)
             _check_classes(outputs['mask_preds'], found['mask_preds'])
-            masks = select_class(found['mask_preds'], labels).float()
+            masks = _of_class(found['mask_preds'], labels).float()
             if iou_weight:
                 judged = logits.detach() if self.options['judged'] == 'student' else masks
                 targets = head.mask_iou_head(found['mask_feats'], judged).gather(1, labels[:, None]).squeeze(1).float()
@@ -108,6 +108,11 @@ class MaskBranchLoss(DistillationLoss):
         if iou_weight:
             losses['iou'] = self.loss_weight * iou_weight * F.mse_loss(ious, targets)
         return losses
+
+
+def _of_class(maps: Tensor, labels: Tensor) -> Tensor:
+    """(N, H, W) of (N, num_classes, H, W), of the class of each; or of (N, 1, H, W), where one map is for all."""
+    return maps[:, 0] if maps.shape[1] == 1 else maps[torch.arange(len(labels), device=labels.device), labels]
 
 
 def _check_heads(student: nn.Module, teacher: nn.Module, iou_weight: float) -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmkd.distillation.early_exit import Tap, run_until_last_tap
+from mmkd.distillation.teacher.early_exit import Tap, run_until_last_tap
 
 
 class Net(nn.Module):

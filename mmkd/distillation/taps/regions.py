@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 import torch
 from torch import Tensor, nn
 
-from .dense_distiller import DenseDistiller, parts_of
+from ..recipes.dense_distiller import DenseDistiller, parts_of
 
 __all__ = ['RegionWatch', 'check_regions']
 

@@ -5,8 +5,8 @@ import torch
 from distillation_toys import batch, toy
 from torch import nn
 
-from mmkd.distillation.network import build_network
-from mmkd.distillation.weights_read import weights_read
+from mmkd.distillation.teacher.network import build_network
+from mmkd.distillation.teacher.weights_read import weights_read
 from mmkd.registry import MODELS
 
 TOY = toy(channels=4, dropout=0.0)
@@ -34,7 +34,7 @@ def algorithm(ckpt, distill=FPN, **options):
 
 def test_a_head_beyond_the_last_tap_may_be_absent_and_the_log_says_so(checkpoint, monkeypatch):
     said = []
-    monkeypatch.setattr('mmkd.distillation.teacher_weights.print_log', lambda message, **kwargs: said.append(message))
+    monkeypatch.setattr('mmkd.distillation.teacher.weights.print_log', lambda message, **kwargs: said.append(message))
     model = algorithm(checkpoint('bbox_head', 'auxiliary_head'))
     losses = model(batch(), None, mode='loss')
     assert losses['distill.loss_fpn'].isfinite()

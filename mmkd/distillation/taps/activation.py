@@ -10,7 +10,7 @@ from typing import Any
 from mmengine.logging import print_log
 from torch import nn
 
-from .losses import DistillationLoss
+from ..losses.base import DistillationLoss
 
 __all__ = ['head_activation', 'settle_activations']
 

@@ -17,7 +17,7 @@ from .early_exit import Tap, run_until_last_tap
 from .isolation import iteration_seed, own_random_numbers, preserve_rng_state
 from .network import build_network, device_of, is_mmengine_model, resolve_network, run_network
 from .normalization import NormalizationBridge, build_preprocessor
-from .teacher_weights import load_teacher_weights
+from .weights import load_teacher_weights
 
 __all__ = ['FrozenTeacher']
 

@@ -11,10 +11,10 @@ from helpers.foreign_files import served
 from mmengine.config import Config
 from torch import nn
 
-from mmkd.distillation.early_exit import Tap
-from mmkd.distillation.network import build_network, resolve_network
 from mmkd.distillation.teacher import FrozenTeacher
-from mmkd.distillation.teacher_weights import load_teacher_weights
+from mmkd.distillation.teacher.early_exit import Tap
+from mmkd.distillation.teacher.network import build_network, resolve_network
+from mmkd.distillation.teacher.weights import load_teacher_weights
 
 TOY = toy(channels=4, data_preprocessor=dict(type='ImgDataPreprocessor'))
 
@@ -168,7 +168,9 @@ def test_mmrazors_key_for_the_checkpoint_is_understood(tmp_path):
 
 def test_mmrazors_explicit_none_starts_with_random_weights_and_a_warning(monkeypatch):
     said = []
-    monkeypatch.setattr('mmkd.distillation.teacher.print_log', lambda message, **kwargs: said.append(message))
+    monkeypatch.setattr(
+        'mmkd.distillation.teacher.frozen_teacher.print_log', lambda message, **kwargs: said.append(message)
+    )
     FrozenTeacher.from_config(TOY, None).build()
     assert len(said) == 1 and 'THE TEACHER HAS RANDOM WEIGHTS' in said[0]
     with pytest.raises(ValueError, match='teacher.ckpt: a checkpoint was expected, got none'):

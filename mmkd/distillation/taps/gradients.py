@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from .dense_distiller import DenseDistiller, parts_of
+from ..recipes.dense_distiller import DenseDistiller, parts_of
 from .recording import Levels, TapRecorders, read_record, tensors_in
 
 __all__ = ['check_gradients', 'warn_of_missing_gradients']

@@ -11,12 +11,12 @@ from mmengine.config import Config
 from torch import nn
 
 import mmkd.models  # noqa: F401
-from mmkd.distillation.activation import head_activation
 from mmkd.distillation.algorithms import DenseDistill
 from mmkd.distillation.losses import pixel_wise_loss
+from mmkd.distillation.taps.activation import head_activation
 from mmkd.registry import MODELS
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 CE = dict(type='CrossEntropyLoss')
 ANCHORS = dict(type='AnchorGenerator', scales=[8], ratios=[0.5, 1.0], strides=[8])
 
@@ -103,7 +103,7 @@ def detector(use_sigmoid, **options):
 def warnings(monkeypatch):
     """The warnings of the losses' activations."""
     found = []
-    monkeypatch.setattr('mmkd.distillation.activation.print_log', lambda message, **kwargs: found.append(message))
+    monkeypatch.setattr('mmkd.distillation.taps.activation.print_log', lambda message, **kwargs: found.append(message))
     return found
 
 

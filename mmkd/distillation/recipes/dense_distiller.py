@@ -16,9 +16,9 @@ from mmkd.compat import import_mmrazor
 from mmkd.registry import MODELS
 
 from ..connectors import build_connector
-from ..early_exit import Tap
-from ..isolation import preserve_rng_state
-from .recording import Levels, read_record, tap_of, tensors_in
+from ..taps.recording import Levels, read_record, tap_of, tensors_in
+from ..teacher.early_exit import Tap
+from ..teacher.isolation import preserve_rng_state
 
 import_mmrazor()
 from mmrazor.models.distillers import ConfigurableDistiller  # noqa: E402

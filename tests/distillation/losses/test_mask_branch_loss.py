@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from detection_toys import BOXES, batch, build, image_sample, teacher_config
+from helpers.detection_toys import BOXES, batch, build, image_sample, teacher_config
 from mmdet.structures.bbox import bbox2roi
 from torch.nn.functional import logsigmoid
 
@@ -110,7 +110,7 @@ def test_without_rois_the_losses_are_zero_with_a_graph_and_the_teacher_is_not_as
     algorithm = algorithm_with()
     inputs, samples = batch(algorithm, image_sample(), image_sample())
     algorithm.prepare()
-    monkeypatch.setattr(algorithm.teacher.model.roi_head, '_mask_forward', None)
+    monkeypatch.setattr(algorithm.teacher.model.roi_head, 'mask_forward', None)
     losses = algorithm.train()(inputs, samples, mode='loss')
     total = losses['distill.loss_mask_mask'] + losses['distill.loss_mask_iou']
     assert total == 0

@@ -83,7 +83,9 @@ def test_options_go_beside_a_module():
 
 def test_without_a_normalisation_of_its_own_it_takes_the_students_and_says_so(monkeypatch):
     said = []
-    monkeypatch.setattr('mmkd.distillation.teacher.print_log', lambda message, **kwargs: said.append(message))
+    monkeypatch.setattr(
+        'mmkd.distillation.teacher.frozen_teacher.print_log', lambda message, **kwargs: said.append(message)
+    )
     algorithm = build(plain())
     algorithm.init_weights()
     for _ in range(2):

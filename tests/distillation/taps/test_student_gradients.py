@@ -52,7 +52,7 @@ def gradient(algorithm):
 def said(monkeypatch):
     """What is written to the log about gradients."""
     messages = []
-    target = 'mmkd.distillation.algorithms.gradients.print_log'
+    target = 'mmkd.distillation.taps.gradients.print_log'
     monkeypatch.setattr(target, lambda message, **kwargs: messages.append(message), raising=False)
     return messages
 

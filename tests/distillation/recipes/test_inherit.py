@@ -7,7 +7,7 @@ from distillation_toys import toy, two_losses
 from mmengine.runner import Runner
 
 from mmkd.distillation.algorithms import DenseDistill
-from mmkd.distillation.inherit import inherit_weights, parse_inherit
+from mmkd.distillation.recipes.inherit import inherit_weights, parse_inherit
 
 # as the teacher of distillation_runs: the student's pyramid and head are built like its own
 STUDENT = toy(channels=8, out_channels=10, dropout=0.0, data_preprocessor=dict(type='ImgDataPreprocessor'))

@@ -15,13 +15,13 @@ from torch import Tensor, nn
 
 from mmkd.compat import import_mmrazor
 
-from ..early_exit import run_until_last_tap
-from ..isolation import evaluating, preserve_rng_state
-from ..network import device_of, run_network
-from ..short_form import Entry
+from ..recipes.dense_distiller import DenseDistiller, parts_of
+from ..recipes.short_form import Entry
 from ..teacher import FrozenTeacher
-from ..weights_read import weights_read
-from .dense_distiller import DenseDistiller, parts_of
+from ..teacher.early_exit import run_until_last_tap
+from ..teacher.isolation import evaluating, preserve_rng_state
+from ..teacher.network import device_of, run_network
+from ..teacher.weights_read import weights_read
 from .gradients import check_gradients
 from .recording import TapRecorders, read_record, tap_of, tensors_in
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from mmkd.compat import checkpointing_with_gradients
 
-from ..early_exit import Tap, locate, on_return
+from ..teacher.early_exit import Tap, locate, on_return
 
 __all__ = ['Levels', 'TapRecorders', 'read_record', 'tap_of', 'tensors_in']
 

@@ -7,7 +7,7 @@ from mmengine.structures import BaseDataElement
 
 from mmkd.distillation.algorithms import DenseDistill
 from mmkd.distillation.losses import DistillationLoss, localization_distillation_loss
-from mmkd.distillation.short_form import compile_short_form, parse_short_form
+from mmkd.distillation.recipes.short_form import compile_short_form, parse_short_form
 from mmkd.registry import MODELS
 
 STUDENT = toy(channels=4, out_channels=6, dropout=0.0)

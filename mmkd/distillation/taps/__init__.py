@@ -1,0 +1,1 @@
+"""Taps: what is read from the networks, and whether it can be."""
