@@ -4,6 +4,8 @@ import sys
 
 import pytest
 
+pytest.register_assert_rewrite('helpers')  # what they assert is shown as what tests assert is
+
 
 @pytest.fixture(scope='module', autouse=True)
 def runs_of_other_modules_are_forgotten():

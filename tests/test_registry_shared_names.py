@@ -6,7 +6,7 @@ import sys
 
 import pytest
 import torch
-from distillation_toys import batch, toy
+from helpers.distillation_toys import batch, toy
 from mmdet.registry import HOOKS as DETECTION_HOOKS
 from mmdet.registry import MODELS as DETECTION
 from mmengine.registry import HOOKS as ROOT_HOOKS

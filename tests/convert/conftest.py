@@ -5,7 +5,7 @@ import sys
 
 import pytest
 from convert_cases import ROOT
-from golden import golden_keys
+from helpers.golden import golden_keys
 
 
 @pytest.fixture(scope='session')

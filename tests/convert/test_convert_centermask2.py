@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from convert_cases import config_of, model_of, numbered_tensors
-from golden import (
+from helpers.golden import (
     BACKBONE_PREFIX,
     assert_close_to_rms,
     golden_arrays,

@@ -5,7 +5,7 @@ import re
 import pytest
 import torch
 from convert_cases import CONFIGS, config_of, model_of
-from golden import BACKBONE_PREFIX, golden_keys, golden_state_dict
+from helpers.golden import BACKBONE_PREFIX, golden_keys, golden_state_dict
 from mmengine.config import Config
 
 from mmkd.utils.converters import CENTERMASK_V1, convert_state_dict

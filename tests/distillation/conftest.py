@@ -1,1 +1,1 @@
-from distillation_runs import teacher  # noqa: F401
+from helpers.distillation_runs import teacher  # noqa: F401

@@ -1,6 +1,6 @@
 import pytest
-from distillation_runs import teacher  # noqa: F401
 from helpers.command_server import CommandServer
+from helpers.distillation_runs import teacher  # noqa: F401
 
 
 @pytest.fixture(scope='session')

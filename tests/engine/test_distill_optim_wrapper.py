@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from adversarial_toys import CRITIC_SGD, adversarial, build, images, optimizers, small_critic
-from distillation_runs import run_config, scalars, train
+from helpers.adversarial_toys import CRITIC_SGD, adversarial, build, images, optimizers, small_critic
+from helpers.distillation_runs import run_config, scalars, train
 from mmengine.config import Config
 from mmengine.optim import OptimWrapper
 from mmengine.registry import OPTIM_WRAPPERS

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from distillation_runs import run_config, scalars, train
-from distillation_toys import toy
+from helpers.distillation_runs import run_config, scalars, train
+from helpers.distillation_toys import toy
 from mmengine.runner import Runner
 
 EMA = [dict(type='EMAHook', momentum=0.5)]

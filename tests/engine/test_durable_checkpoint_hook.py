@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from distillation_runs import ToyScore, run_config, train
+from helpers.distillation_runs import ToyScore, run_config, train
+from helpers.resumable_runs import differences, resumable, state_of
 from mmengine.fileio import LocalBackend
 from mmengine.hooks import CheckpointHook
-from resumable_runs import differences, resumable, state_of
 
 from mmkd.engine import DurableCheckpointHook
 from mmkd.utils import files

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from adversarial_toys import CRITIC_SGD, adversarial, small_critic
-from distillation_runs import run_config
+from helpers.adversarial_toys import CRITIC_SGD, adversarial, small_critic
+from helpers.distillation_runs import run_config
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
-from resumable_runs import differences, state_of
+from helpers.resumable_runs import differences, state_of
 
 from mmkd.utils.resume import find_latest_checkpoint
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from distillation_runs import run_config
+from helpers.distillation_runs import run_config
 from mmengine.config import Config
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
@@ -89,7 +89,7 @@ def test_the_base_for_distillation_goes_with_any_other_base(tmp_path, second):
 
 
 def test_a_run_that_is_to_be_resumed_without_a_file_takes_the_newest_whole_one(teacher):
-    from distillation_runs import train
+    from helpers.distillation_runs import train
 
     train(run_config('run', teacher, epochs=2))
     Path('run/epoch_2.pth').write_bytes(Path('run/epoch_2.pth').read_bytes()[:-100])

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from distillation_runs import train
+from helpers.distillation_runs import train
+from helpers.resumable_runs import differences, resumable, state_of
 from mmengine.runner import Runner
-from resumable_runs import differences, resumable, state_of
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
-from resumable_runs import differences, state_of
+from helpers.resumable_runs import differences, state_of
 
 pytestmark = pytest.mark.slow
 

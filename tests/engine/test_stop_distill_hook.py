@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from distillation_runs import run_config, scalars
+from helpers.distillation_runs import run_config, scalars
 from mmengine.registry import HOOKS as ROOT_HOOKS
 from mmengine.runner import Runner
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from distillation_runs import run_config, train
+from helpers.distillation_runs import run_config, train
 from mmengine.config import Config
 
 from mmkd.distillation.teacher.network import build_network

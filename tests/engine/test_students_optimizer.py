@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from distillation_runs import run_config, train
-from distillation_toys import ToyDetector, toy
+from helpers.distillation_runs import run_config, train
+from helpers.distillation_toys import ToyDetector, toy
 from mmengine.config import Config, ConfigDict
 from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper, OptimWrapperDict, build_optim_wrapper
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS, DefaultScope

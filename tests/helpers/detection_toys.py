@@ -1,15 +1,10 @@
 """Two small CenterMasks, one of which teaches the other, and batches for them."""
 
-import sys
-from pathlib import Path
-
 import torch
 
+from helpers.tiny_center_mask import image_sample, packed_batch, tiny_center_mask, tiny_config
 from mmkd.distillation.algorithms import DenseDistill
 from mmkd.registry import MODELS
-
-sys.path.insert(0, str(Path(__file__).parents[1] / 'models' / 'detectors'))
-from tiny_center_mask import image_sample, packed_batch, tiny_center_mask, tiny_config  # noqa: E402
 
 BOXES = ([8, 8, 56, 60], [40, 20, 120, 90], [70, 4, 100, 40])
 __all__ = ['BOXES', 'batch', 'build', 'image_sample', 'teacher_config']

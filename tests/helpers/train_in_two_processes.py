@@ -30,8 +30,8 @@ def free_port() -> int:
 def train(rank: int, work_dir: str, length: int, killed_at: int) -> None:
     from mmengine.fileio import LocalBackend
     from mmengine.hooks import Hook
-    from resumable_runs import resumable
 
+    from helpers.resumable_runs import resumable
     from mmkd.utils import launch
 
     class Die(Hook):

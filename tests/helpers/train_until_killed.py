@@ -29,7 +29,7 @@ if __name__ == '__main__':
     work_dir, by_epoch, workers, length, seconds = sys.argv[1:]
     if float(seconds):
         kill_after(float(seconds))
-    from distillation_runs import train
-    from resumable_runs import resumable
+    from helpers.distillation_runs import train
+    from helpers.resumable_runs import resumable
 
     train(resumable(work_dir, by_epoch == 'True', int(workers), int(length), resume=True))

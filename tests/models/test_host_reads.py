@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from helpers.host_reads import OnDevice, on_device, reads_of
+from helpers.tiny_center_mask import image_sample, tiny_center_mask
 from mmdet.structures.mask import BitmapMasks, PolygonMasks
 from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
-from models.detectors.tiny_center_mask import image_sample, tiny_center_mask
-from models.host_reads import OnDevice, on_device, reads_of
 
 from mmkd.models.dense_heads.center_targets import center_targets
 from mmkd.models.dense_heads.point_mask_decoding import Frame, boxes_of_image, decode_centers, paste_point_masks

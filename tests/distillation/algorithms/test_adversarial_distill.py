@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from adversarial_toys import CRITIC_SGD, build, images, optimizers, small_critic, state
+from helpers.adversarial_toys import CRITIC_SGD, build, images, optimizers, small_critic, state
 from mmengine.model import ExponentialMovingAverage
 from torch import nn
 

@@ -2,10 +2,10 @@
 
 import copy
 
-import distillation_toys  # noqa: F401  registers ToyDetector
+import helpers.distillation_toys  # noqa: F401  registers ToyDetector
 import pytest
 import torch
-from adversarial_toys import build, images, optimizers
+from helpers.adversarial_toys import build, images, optimizers
 
 LINEAR = dict(type='LinearCritic', in_channels=3)
 TAPS = 'bbox_head.conv_cls'

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from adversarial_toys import build, optimizers, small_critic
+from helpers.adversarial_toys import build, optimizers, small_critic
 from mmengine.config import Config
 
 CONFIGS = Path(__file__).parents[3] / 'configs' / 'kd'

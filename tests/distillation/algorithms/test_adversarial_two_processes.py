@@ -4,7 +4,7 @@ import sys
 
 import pytest
 import torch
-from adversarial_toys import build, images, optimizers, state
+from helpers.adversarial_toys import build, images, optimizers, state
 from helpers.two_processes import failures_of
 from mmengine.model import MMDistributedDataParallel
 from torch import distributed

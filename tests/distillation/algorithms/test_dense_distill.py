@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from distillation_toys import ToyDetector, batch, toy, two_losses
+from helpers.distillation_toys import ToyDetector, batch, toy, two_losses
 from mmengine.model import BaseModel
 from torch import nn
 from torch.nn import functional as F
@@ -316,7 +316,7 @@ def test_the_error_of_a_loss_in_training_names_it():
 
 def test_what_functions_give_is_recorded_in_the_mode_of_training():
     """mmrazor's recorders of methods need the whole forward as it runs in training."""
-    source = 'distillation_toys.ToyHead.loss'
+    source = 'helpers.distillation_toys.ToyHead.loss'
     words = dict(
         type='ConfigurableDistiller',
         student_recorders=dict(x=dict(type='ModuleOutputs', source='bbox_head.conv_cls')),

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 import torch
-from distillation_runs import run_config, scalars, train
+from helpers.distillation_runs import run_config, scalars, train
 from mmengine.runner import Runner
 from torch import multiprocessing
 

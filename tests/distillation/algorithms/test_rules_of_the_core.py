@@ -7,7 +7,7 @@ import copy
 
 import pytest
 import torch
-from distillation_toys import CAFFE_BGR, IMAGENET_RGB, batch, toy
+from helpers.distillation_toys import CAFFE_BGR, IMAGENET_RGB, batch, toy
 from mmengine.model import ExponentialMovingAverage
 from mmengine.registry import DefaultScope
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from distillation_toys import ToyDetector, batch, toy, two_losses
+from helpers.distillation_toys import ToyDetector, batch, toy, two_losses
 from mmdet.engine.hooks import MeanTeacherHook, NumClassCheckHook, SetEpochInfoHook, YOLOXModeSwitchHook
 from mmengine.hooks import EMAHook
 from mmengine.model import BaseModel

@@ -4,9 +4,9 @@ import copy
 
 import pytest
 import torch
-from adversarial_toys import build as build_adversarial
-from adversarial_toys import optimizers
-from distillation_toys import batch, toy, two_losses
+from helpers.adversarial_toys import build as build_adversarial
+from helpers.adversarial_toys import optimizers
+from helpers.distillation_toys import batch, toy, two_losses
 from mmengine.structures import BaseDataElement
 
 from mmkd.distillation.algorithms import DenseDistill

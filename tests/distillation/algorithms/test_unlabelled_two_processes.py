@@ -4,7 +4,7 @@ import sys
 
 import pytest
 import torch
-from distillation_toys import ToyDetector, batch, toy
+from helpers.distillation_toys import ToyDetector, batch, toy
 from helpers.two_processes import failures_of
 from mmengine.dist import all_reduce
 from mmengine.model import MMDistributedDataParallel

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from distillation_runs import run_config, scalars, teacher, train  # noqa: F401
+from helpers.distillation_runs import run_config, scalars, teacher, train  # noqa: F401
 from torch.nn import functional as F
 
 from mmkd.compat import import_mmrazor

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from loss_tester import LossTester, draw, grid, mmrazor_losses, value_and_gradient
+from helpers.loss_tester import LossTester, draw, grid, mmrazor_losses, value_and_gradient
 
 from mmkd.distillation.losses import AttentionTransferLoss, attention_transfer_loss
 

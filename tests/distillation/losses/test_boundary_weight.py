@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from loss_tester import assert_same, draw, grid, value_and_gradient
+from helpers.loss_tester import assert_same, draw, grid, value_and_gradient
 from mmengine.structures import BaseDataElement, PixelData
 from torch.nn import functional as F
 

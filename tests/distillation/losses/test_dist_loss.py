@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from class_maps import class_maps
-from loss_tester import LossTester, assert_same, draw, grid, mmrazor_losses, value_and_gradient
+from helpers.class_maps import class_maps
+from helpers.loss_tester import LossTester, assert_same, draw, grid, mmrazor_losses, value_and_gradient
 from mmengine.structures import BaseDataElement
 
 from mmkd.distillation.losses import DISTLoss, dist_loss

@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 import torch
-from loss_tester import assert_same, draw, grid, value_and_gradient
+from helpers.loss_tester import assert_same, draw, grid, value_and_gradient
 from mmengine.structures import BaseDataElement, InstanceData
 from torch.nn import functional as F
 

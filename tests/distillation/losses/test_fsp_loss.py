@@ -5,7 +5,7 @@ import pickle
 
 import pytest
 import torch
-from loss_tester import assert_same, draw, value_and_gradient
+from helpers.loss_tester import assert_same, draw, value_and_gradient
 
 from mmkd.distillation.losses import FSPLoss, feature_mse_loss, fsp_loss, fsp_matrix
 from mmkd.registry import MODELS

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from loss_tester import draw, golden_tensors
+from helpers.loss_tester import draw, golden_tensors
 from torch import nn
 
 from mmkd.distillation.losses import adversarial_critic_loss, adversarial_student_loss, gradient_penalty

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from loss_tester import LossTester, assert_same, draw, grid, value_and_gradient
+from helpers.loss_tester import LossTester, assert_same, draw, grid, value_and_gradient
 from torch.nn import functional as F
 
 from mmkd.distillation.losses import LocalizationDistillationLoss, localization_distillation_loss

@@ -5,7 +5,7 @@ import pickle
 
 import pytest
 import torch
-from loss_tester import assert_same, draw, mmrazor_losses, value_and_gradient
+from helpers.loss_tester import assert_same, draw, mmrazor_losses, value_and_gradient
 
 from mmkd.distillation.losses import (
     ChannelWiseDivergence,

@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 import torch
-from loss_tester import draw
+from helpers.loss_tester import draw
 
 import mmkd.distillation.losses as losses
 from mmkd.distillation.discriminators.game import HolisticLoss

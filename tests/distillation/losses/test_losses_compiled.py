@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 import torch
-from loss_tester import assert_same, draw, value_and_gradient
+from helpers.loss_tester import assert_same, draw, value_and_gradient
 
 from mmkd.distillation.losses import (
     AttentionTransferLoss,

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 import torch
-from loss_tester import draw
+from helpers.loss_tester import draw
 from torch import distributed, multiprocessing, nn
 from torch.nn.parallel import DistributedDataParallel
 

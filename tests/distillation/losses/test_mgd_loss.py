@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from loss_tester import LossTester, assert_same, draw, grid, mmrazor_losses, value_and_gradient
+from helpers.loss_tester import LossTester, assert_same, draw, grid, mmrazor_losses, value_and_gradient
 
 from mmkd.distillation.losses import MGDLoss, mgd_loss
 

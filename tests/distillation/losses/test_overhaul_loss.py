@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from loss_tester import LossTester, draw, grid, mmrazor_losses, value_and_gradient
+from helpers.loss_tester import LossTester, draw, grid, mmrazor_losses, value_and_gradient
 from torch import nn
 
 from mmkd.distillation.losses import OverhaulLoss, overhaul_loss, overhaul_margin

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 import torch
-from loss_tester import LossTester, assert_same, draw, golden_tensors, grid, value_and_gradient
+from helpers.loss_tester import LossTester, assert_same, draw, golden_tensors, grid, value_and_gradient
 
 import mmkd.distillation.losses.pair_wise as pair_wise
 from mmkd.distillation.losses import PairWiseLoss, pair_wise_loss

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from loss_tester import draw
+from helpers.loss_tester import draw
 
 from mmkd.distillation.losses import teacher_bounded_loss
 

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from distillation_runs import run_config, teacher, train  # noqa: F401
-from distillation_toys import toy, two_losses
+from helpers.distillation_runs import run_config, teacher, train  # noqa: F401
+from helpers.distillation_toys import toy, two_losses
 from mmengine.runner import Runner
 
 from mmkd.distillation.algorithms import DenseDistill

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from distillation_toys import batch, toy
+from helpers.distillation_toys import batch, toy
 from mmengine.structures import BaseDataElement
 
 from mmkd.distillation.algorithms import DenseDistill

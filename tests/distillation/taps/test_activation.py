@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from distillation_toys import ToyHead, batch, toy
+from helpers.distillation_toys import ToyHead, batch, toy
 from mmengine.config import Config
 from torch import nn
 

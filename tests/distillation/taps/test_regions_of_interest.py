@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from distillation_toys import ToyDetector, batch
+from helpers.distillation_toys import ToyDetector, batch
 from torch import nn
 
 from mmkd.distillation.algorithms import DenseDistill

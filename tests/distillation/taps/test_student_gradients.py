@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from distillation_toys import ToyBackbone, ToyDetector, batch, toy, two_losses
+from helpers.distillation_toys import ToyBackbone, ToyDetector, batch, toy, two_losses
 from torch import nn
 from torch.utils import checkpoint as cp
 

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from distillation_runs import run_config, scalars, train
-from distillation_toys import batch, toy
+from helpers.distillation_runs import run_config, scalars, train
+from helpers.distillation_toys import batch, toy
 from mmengine.logging import MessageHub
 from torch import nn
 from torch.nn import functional as F

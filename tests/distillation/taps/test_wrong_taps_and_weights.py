@@ -1,7 +1,7 @@
 """Taps that do not exist, never fire or fire too often; weights that are none. One line says which, and what to do."""
 
 import pytest
-from distillation_toys import ToyDetector, batch
+from helpers.distillation_toys import ToyDetector, batch
 from torch import nn
 
 from mmkd.distillation.algorithms import DenseDistill

@@ -6,7 +6,7 @@ import random
 import numpy as np
 import pytest
 import torch
-from distillation_toys import batch, toy
+from helpers.distillation_toys import batch, toy
 from helpers.foreign_files import served
 from mmengine.config import Config
 from torch import nn

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from distillation_toys import batch, toy
+from helpers.distillation_toys import batch, toy
 from torch import nn
 
 from mmkd.distillation.teacher.network import build_network

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from distillation_toys import IMAGENET_RGB, batch, toy
+from helpers.distillation_toys import IMAGENET_RGB, batch, toy
 from mmengine.model import BaseDataPreprocessor
 from torch import nn
 

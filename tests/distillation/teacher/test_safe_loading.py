@@ -1,7 +1,7 @@
 """With an algorithm of mmkd in a process, mmengine runs no code of a checkpoint, whoever starts the training."""
 
 import pytest
-from distillation_toys import toy, two_losses
+from helpers.distillation_toys import toy, two_losses
 from helpers.foreign_files import save_malicious
 from mmengine.model import BaseModule, PretrainedInit
 from mmengine.registry import WEIGHT_INITIALIZERS

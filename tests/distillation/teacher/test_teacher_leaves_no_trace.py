@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 import torch
-from distillation_toys import ToyDetector, batch, toy
+from helpers.distillation_toys import ToyDetector, batch, toy
 from mmengine.logging import MessageHub
 from mmengine.structures import BaseDataElement, InstanceData
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from golden import (
+from helpers.golden import (
     BACKBONE_PREFIX,
     assert_close_to_rms,
     assert_matches_summary,

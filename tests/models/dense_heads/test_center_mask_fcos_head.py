@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from golden import golden_arrays
+from helpers.golden import golden_arrays
 from mmdet.models.dense_heads import FCOSHead
 from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import HorizontalBoxes

@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from helpers.tiny_center_mask import image_sample, packed_batch, tiny_center_mask, tiny_config
 from mmdet.apis import inference_detector
 from mmdet.evaluation import CocoMetric
 from mmdet.models.detectors import TwoStageDetector
@@ -13,7 +14,6 @@ from mmdet.visualization import DetLocalVisualizer
 from mmengine.config import Config
 from mmengine.optim import OptimWrapper
 from mmengine.registry import DefaultScope
-from tiny_center_mask import image_sample, packed_batch, tiny_center_mask, tiny_config
 
 import mmkd
 from mmkd.models import CenterMask

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
+from helpers.tiny_center_mask import image_sample, packed_batch, tiny_center_mask, tiny_config
 from mmengine.analysis import get_model_complexity_info
 from mmengine.registry import DefaultScope
-from tiny_center_mask import image_sample, packed_batch, tiny_center_mask, tiny_config
 from torch import nn
 
 from mmkd.models import AdaptiveRoIExtractor

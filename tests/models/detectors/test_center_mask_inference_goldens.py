@@ -6,8 +6,8 @@ import re
 import numpy as np
 import pytest
 import torch
-from centermask_goldens import collate, golden_files, golden_model, load, packed_image
-from golden import assert_close_to_rms, assert_matches_summary, golden_image, golden_summary
+from helpers.centermask_goldens import collate, golden_files, golden_model, load, packed_image
+from helpers.golden import assert_close_to_rms, assert_matches_summary, golden_image, golden_summary
 from mmdet.structures.bbox import bbox2roi
 from mmengine.config import ConfigDict
 

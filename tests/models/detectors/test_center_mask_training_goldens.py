@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 import pytest
 import torch
-from centermask_goldens import (
+from helpers.centermask_goldens import (
     collate,
     golden_files,
     golden_model,
@@ -21,7 +21,7 @@ from centermask_goldens import (
     original_names,
     packed_image,
 )
-from golden import GOLDENS
+from helpers.golden import GOLDENS
 from mmdet.structures.mask import PolygonMasks
 from mmengine.structures import InstanceData
 

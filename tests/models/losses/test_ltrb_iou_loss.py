@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from golden import golden_arrays
+from helpers.golden import golden_arrays
 from mmdet.models.losses import GIoULoss
 
 from mmkd.models.losses import LTRBIoULoss, ltrb_iou_loss

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from golden import assert_close_to_rms, golden_arrays
+from helpers.golden import assert_close_to_rms, golden_arrays
+from helpers.roi_head_cases import INFER_GOLDEN, TRAIN_GOLDEN, golden_ground_truth, unit_arrays
 from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
-from roi_head_cases import INFER_GOLDEN, TRAIN_GOLDEN, golden_ground_truth, unit_arrays
 
 from mmkd.models.roi_heads.roi_extractors.adaptive_level_roi_extractor import (
     AdaptiveRoIExtractor,

@@ -3,13 +3,20 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from golden import golden_arrays
+from helpers.golden import golden_arrays
+from helpers.roi_head_cases import (
+    TRAIN_GOLDEN,
+    Positives,
+    golden_positives,
+    rectangle,
+    to_bitmaps,
+    unit_arrays,
+    unit_polygons,
+)
 from mmdet.models.roi_heads.mask_heads import MaskIoUHead
 from mmdet.structures.mask import PolygonMasks
 from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
-from roi_head_cases import TRAIN_GOLDEN, rectangle, to_bitmaps, unit_arrays
-from test_mask_targets import golden_positives, unit_polygons
 
 from mmkd.models.roi_heads.mask_heads import CenterMaskIoUHead
 from mmkd.models.roi_heads.mask_heads.center_mask_iou_head import mask_iou_targets
@@ -19,12 +26,6 @@ from mmkd.models.roi_heads.mask_targets import mask_targets, visible_area_ratios
 def make_head(cls=CenterMaskIoUHead, **kwargs):
     cfg = dict(num_convs=2, in_channels=4, conv_out_channels=4, fc_out_channels=8, num_classes=3)
     return cls(**{**cfg, **kwargs})
-
-
-class Positives:
-    def __init__(self, boxes, gt_inds=None):
-        self.pos_priors = torch.as_tensor(boxes)
-        self.pos_assigned_gt_inds = torch.arange(len(boxes)) if gt_inds is None else gt_inds
 
 
 def unit_case():

@@ -4,11 +4,8 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from golden import golden_keys
-from mmdet.structures.mask import BitmapMasks, PolygonMasks
-from mmengine.config import ConfigDict
-from mmengine.structures import InstanceData
-from roi_head_cases import (
+from helpers.golden import golden_keys
+from helpers.roi_head_cases import (
     CHANNELS,
     NUM_CLASSES,
     make_features,
@@ -19,6 +16,9 @@ from roi_head_cases import (
     to_bitmaps,
     unit_arrays,
 )
+from mmdet.structures.mask import BitmapMasks, PolygonMasks
+from mmengine.config import ConfigDict
+from mmengine.structures import InstanceData
 
 from mmkd.registry import MODELS
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from golden import golden_arrays
-from roi_head_cases import INFER_GOLDEN
+from helpers.golden import golden_arrays
+from helpers.roi_head_cases import INFER_GOLDEN
 
 from mmkd.models.roi_heads import mask_pasting
 from mmkd.models.roi_heads.mask_pasting import paste_masks

@@ -5,37 +5,12 @@ import time
 import numpy as np
 import pytest
 import torch
-from golden import golden_arrays
+from helpers.roi_head_cases import golden_positives, rectangle, to_bitmaps, unit_arrays, unit_polygons
 from mmdet.structures.mask import BitmapMasks, PolygonMasks, mask_target
 from mmengine.config import ConfigDict
-from roi_head_cases import TRAIN_GOLDEN, golden_ground_truth, rectangle, to_bitmaps, unit_arrays
 
 from mmkd.models.roi_heads import mask_targets as module
 from mmkd.models.roi_heads.mask_targets import mask_targets, visible_area_ratios
-
-
-def unit_polygons():
-    arrays = unit_arrays('miou')
-    polygons = [[] for _ in range(6)]
-    bounds = arrays['poly_offset']
-    for k, instance in enumerate(arrays['poly_instance']):
-        polygons[instance].append(arrays['poly_xy'][bounds[k] : bounds[k + 1]])
-    return PolygonMasks(polygons, 150, 150)
-
-
-def golden_positives():
-    """Boxes, and what was made of them, of the positive RoIs of the golden training step, per image."""
-    arrays = golden_arrays(TRAIN_GOLDEN)
-    for number, image in enumerate(golden_ground_truth()):
-        rows = arrays['fg_image'] == number
-        boxes, labels = torch.from_numpy(arrays['fg_boxes'][rows]), torch.from_numpy(arrays['fg_classes'][rows])
-        sides = (torch.minimum(boxes[:, None, 2:], image['boxes'][:, 2:])
-                 - torch.maximum(boxes[:, None, :2], image['boxes'][:, :2])).clamp(min=0)  # fmt: skip
-        inter = sides.prod(2)
-        areas = [(b[:, 2:] - b[:, :2]).prod(1) for b in (boxes, image['boxes'])]
-        gt_inds = (inter / (areas[0][:, None] + areas[1] - inter)).argmax(1)
-        assert torch.equal(image['labels'][gt_inds], labels)
-        yield image['masks'], boxes, gt_inds, arrays['fg_mask_target'][rows]
 
 
 def iou(a, b):

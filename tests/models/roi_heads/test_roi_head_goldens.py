@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from centermask_goldens import golden_model
-from golden import golden_arrays
+from helpers.centermask_goldens import golden_model
+from helpers.golden import golden_arrays
+from helpers.roi_head_cases import INFER_GOLDEN, TRAIN_GOLDEN, golden_ground_truth, make_sample
 from mmengine.structures import InstanceData
-from roi_head_cases import INFER_GOLDEN, TRAIN_GOLDEN, golden_ground_truth, make_sample
 
 MODEL = 'lite-V-19-slim-dw-eSE'
 MEAN = torch.tensor([103.53, 116.28, 123.675])[:, None, None]

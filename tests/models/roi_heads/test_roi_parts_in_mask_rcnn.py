@@ -1,9 +1,9 @@
 """The extractor and the mask head inside of mmdet's own Mask R-CNN."""
 
 import torch
+from helpers.roi_head_cases import make_sample
 from mmdet.registry import MODELS
 from mmengine.config import ConfigDict
-from roi_head_cases import make_sample
 
 CHANNELS = 8
 

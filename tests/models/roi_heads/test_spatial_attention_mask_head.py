@@ -3,22 +3,13 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from golden import assert_close_to_rms, golden_arrays
+from helpers.golden import assert_close_to_rms, golden_arrays
+from helpers.roi_head_cases import TRAIN_GOLDEN, Positives, rectangle, unit_arrays
 from mmdet.structures.mask import PolygonMasks
 from mmengine.structures import InstanceData
-from roi_head_cases import TRAIN_GOLDEN, rectangle, unit_arrays
 
 from mmkd.models.roi_heads.mask_heads import SpatialAttention, SpatialAttentionMaskHead, select_class
 from mmkd.registry import MODELS
-
-
-class Positives:
-    """What the mask head reads of mmdet's SamplingResult."""
-
-    def __init__(self, boxes, gt_inds, labels):
-        self.pos_priors = torch.tensor(boxes).reshape(-1, 4)
-        self.pos_assigned_gt_inds = torch.tensor(gt_inds, dtype=torch.long)
-        self.pos_gt_labels = torch.tensor(labels, dtype=torch.long)
 
 
 def make_head(**kwargs):

@@ -4,11 +4,11 @@ from pkgutil import resolve_name
 
 import pytest
 import torch
+from helpers.tiny_center_mask import tiny_center_mask
 from mmdet.structures import DetDataSample
 from mmengine.model import BaseModel
 from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
-from models.detectors.tiny_center_mask import tiny_center_mask
 
 from mmkd.models import InstanceTTAModel
 from mmkd.registry import MODELS

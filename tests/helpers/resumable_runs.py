@@ -4,12 +4,12 @@ import random
 
 import numpy as np
 import torch
-from adversarial_toys import CRITIC_SGD, adversarial, small_critic
-from distillation_runs import run_config
 from mmengine.registry import DATASETS
 from mmengine.structures import BaseDataElement
 from torch.utils.data import Dataset
 
+from helpers.adversarial_toys import CRITIC_SGD, adversarial, small_critic
+from helpers.distillation_runs import run_config
 from mmkd.utils.checkpoint import load_checkpoint_file
 
 FEATURES = dict(taps='backbone', connector='conv1x1', loss=dict(type='FeatureMSELoss'))

@@ -5,7 +5,6 @@ import uuid
 
 import pytest
 import torch
-from distillation_toys import toy, two_losses
 from mmengine.config import Config
 from mmengine.evaluator import BaseMetric
 from mmengine.registry import DATASETS, METRICS
@@ -15,6 +14,7 @@ from torch.utils.data import Dataset
 
 import mmkd.distillation.algorithms  # noqa: F401  registers DenseDistill
 import mmkd.engine  # noqa: F401
+from helpers.distillation_toys import toy, two_losses
 
 
 @DATASETS.register_module()

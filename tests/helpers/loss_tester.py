@@ -12,7 +12,7 @@ import torch
 
 from mmkd.registry import MODELS
 
-GOLDENS = Path(__file__).parents[2] / 'data' / 'goldens' / 'skd.npz'
+GOLDENS = Path(__file__).parents[1] / 'data' / 'goldens' / 'skd.npz'
 
 
 def golden_tensors():

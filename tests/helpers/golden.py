@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-GOLDENS = Path(__file__).parent / 'data' / 'goldens'
+GOLDENS = Path(__file__).parents[1] / 'data' / 'goldens'
 BACKBONE_PREFIX = 'backbone.bottom_up.'
 
 # Tensors with two or more dimensions are normal with the deviation gain * sqrt(2 / fan_in). Rows: pattern of the name,

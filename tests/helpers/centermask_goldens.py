@@ -14,15 +14,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from golden import GOLDENS, golden_keys, golden_state_dict
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
+from helpers.golden import GOLDENS, golden_keys, golden_state_dict
 from mmkd.registry import MODELS
 from mmkd.utils.converters import CENTERMASK2, convert_state_dict
 
-CONFIGS = Path(__file__).parents[1] / 'configs' / 'centermask'
+CONFIGS = Path(__file__).parents[2] / 'configs' / 'centermask'
 _CONFIG_NAMES = {
     'Mv2': 'mobilenetv2',
     'R-50': 'r50',

@@ -4,12 +4,12 @@ import json
 
 import numpy as np
 import torch
-from golden import GOLDENS, golden_arrays
 from mmdet.structures import DetDataSample
 from mmdet.structures.mask import BitmapMasks, PolygonMasks
 from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 
+from helpers.golden import GOLDENS, golden_arrays
 from mmkd.registry import MODELS
 
 TRAIN_GOLDEN = 'centermask2/D_train_lite-V-19-slim-dw-eSE'
@@ -37,6 +37,30 @@ def golden_ground_truth():
         size = (image['height'], image['width'])
         images.append(dict(size=size, boxes=boxes, labels=labels, masks=PolygonMasks(polygons, *size)))
     return images
+
+
+def unit_polygons():
+    arrays = unit_arrays('miou')
+    polygons = [[] for _ in range(6)]
+    bounds = arrays['poly_offset']
+    for k, instance in enumerate(arrays['poly_instance']):
+        polygons[instance].append(arrays['poly_xy'][bounds[k] : bounds[k + 1]])
+    return PolygonMasks(polygons, 150, 150)
+
+
+def golden_positives():
+    """Boxes, and what was made of them, of the positive RoIs of the golden training step, per image."""
+    arrays = golden_arrays(TRAIN_GOLDEN)
+    for number, image in enumerate(golden_ground_truth()):
+        rows = arrays['fg_image'] == number
+        boxes, labels = torch.from_numpy(arrays['fg_boxes'][rows]), torch.from_numpy(arrays['fg_classes'][rows])
+        sides = (torch.minimum(boxes[:, None, 2:], image['boxes'][:, 2:])
+                 - torch.maximum(boxes[:, None, :2], image['boxes'][:, :2])).clamp(min=0)  # fmt: skip
+        inter = sides.prod(2)
+        areas = [(b[:, 2:] - b[:, :2]).prod(1) for b in (boxes, image['boxes'])]
+        gt_inds = (inter / (areas[0][:, None] + areas[1] - inter)).argmax(1)
+        assert torch.equal(image['labels'][gt_inds], labels)
+        yield image['masks'], boxes, gt_inds, arrays['fg_mask_target'][rows]
 
 
 def to_bitmaps(polygons):
@@ -113,3 +137,13 @@ def make_proposals(boxes, scores=None, labels=None):
     scores = torch.linspace(0.9, 0.1, len(boxes)) if scores is None else torch.tensor(scores)
     labels = torch.zeros(len(boxes), dtype=torch.long) if labels is None else torch.tensor(labels)
     return InstanceData(bboxes=boxes, scores=scores, labels=labels)
+
+
+class Positives:
+    """What the heads read of mmdet's SamplingResult; each box is of the instance of its own number unless said."""
+
+    def __init__(self, boxes, gt_inds=None, labels=None):
+        self.pos_priors = torch.as_tensor(boxes).reshape(-1, 4)
+        self.pos_assigned_gt_inds = torch.as_tensor(range(len(boxes)) if gt_inds is None else gt_inds).long()
+        if labels is not None:
+            self.pos_gt_labels = torch.as_tensor(labels).long()

@@ -1,7 +1,8 @@
 """The formula of the golden weights gives the inputs that the originals were run on."""
 
 import pytest
-from golden import (
+
+from helpers.golden import (
     GOLDENS,
     assert_matches_summary,
     golden_arrays,
