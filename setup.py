@@ -159,6 +159,7 @@ if __name__ == '__main__':
             dev=['pytest>=8', 'pytest-xdist', 'ruff==0.17.*'],
         ),
         cmdclass=dict(build_py=BuildWithMim, editable_wheel=EditableWheelForMim, egg_info=EggInfoForMim),
+        entry_points=dict(console_scripts=['mmkd = mmkd.apis.cli:main']),
         include_package_data=False,
         package_data={'mmkd': ['py.typed']},
         zip_safe=False,

@@ -13,8 +13,8 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope, init_default_scope
 from PIL import Image
 
+from mmkd.converters.engine import build_on_meta
 from mmkd.registry import DATASETS, MODELS
-from mmkd.utils.converters.engine import build_on_meta
 
 FOLDER = Path(__file__).parents[1] / 'configs' / 'centermask'
 NAMES = sorted(path.stem for path in FOLDER.glob('*.py'))

@@ -14,7 +14,7 @@ from helpers.coco import with_polygons
 from mmengine.config import Config
 
 import mmkd
-from mmkd.utils.preflight import check_train_config
+from mmkd.apis.preflight import check_train_config
 
 ROOT = Path(__file__).parents[1]
 NUCLEI = ROOT / 'tests/data/nuclei'

@@ -13,4 +13,4 @@ CONFIG=$1
 GPUS=$2
 
 PYTHONPATH="$TOOLS/..${PYTHONPATH:+:$PYTHONPATH}" \
-exec "${PYTHON:-python}" -m mmkd.utils.dist_run "$GPUS" "$TOOLS/train.py" "$CONFIG" --launcher pytorch "${@:3}"
+exec "${PYTHON:-python}" -m mmkd.apis.dist_run "$GPUS" "$TOOLS/train.py" "$CONFIG" --launcher pytorch "${@:3}"

@@ -12,8 +12,8 @@ from helpers.pages import PAGES, ROOT, config_blocks, name_of
 from mmengine.config import Config
 
 import mmkd  # noqa: F401  first: makes ``mmkd::`` configs resolve
-from mmkd.utils import preflight
-from mmkd.utils.cli import UserError
+from mmkd.apis import preflight
+from mmkd.utils.errors import UserError
 from mmkd.utils.student import student_config
 
 NUCLEI = ROOT / 'tests/data/nuclei'

@@ -13,11 +13,11 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import OPTIM_WRAPPERS
 from mmengine.runner import Runner
 
+from mmkd.apis.training import apply_amp
 from mmkd.distillation.discriminators.game import CriticBatch, critic_losses
 from mmkd.distillation.teacher.network import build_network
 from mmkd.engine import DistillOptimWrapper
 from mmkd.registry import MODELS
-from mmkd.utils import cli
 
 LINEAR = dict(discriminator=dict(type='LinearCritic'))
 POLY = dict(type='PolyLR', power=0.9, eta_min=0.0, begin=0, end=6, by_epoch=False)
@@ -84,7 +84,7 @@ def test_the_type_of_the_wrapper_is_the_students_alone():
 def test_amp_on_the_command_line_is_the_students(monkeypatch):
     monkeypatch.setattr('mmengine.device.get_device', lambda: 'cuda')
     cfg = Config(dict(optim_wrapper=dict(KD, type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1))))
-    cli.apply_amp(cfg)
+    apply_amp(cfg)
     assert cfg.optim_wrapper.type == 'AmpOptimWrapper'
     assert cfg.optim_wrapper.discriminator == KD['discriminator']
 

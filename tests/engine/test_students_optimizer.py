@@ -10,11 +10,11 @@ from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS, DefaultScope
 from mmengine.runner import Runner
 from torch import nn
 
+from mmkd.apis.config import resolve_config
 from mmkd.distillation.algorithms import DenseDistill
 from mmkd.distillation.teacher.network import build_network, resolve_network
 from mmkd.engine import DistillOptimWrapperConstructor
 from mmkd.engine.optimizers import with_distill_constructor
-from mmkd.utils.cli import resolve_config
 
 ADAMW = dict(type='AdamW', lr=1e-3, weight_decay=0.05)
 CONNECTOR = dict(type='ConvConnector', in_channels=4, out_channels=8, norm_cfg=dict(type='BN'))

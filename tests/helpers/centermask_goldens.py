@@ -19,8 +19,8 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 from helpers.golden import GOLDENS, golden_keys, golden_state_dict
+from mmkd.converters import CENTERMASK2, convert_state_dict
 from mmkd.registry import MODELS
-from mmkd.utils.converters import CENTERMASK2, convert_state_dict
 
 CONFIGS = Path(__file__).parents[2] / 'configs' / 'centermask'
 _CONFIG_NAMES = {

@@ -32,7 +32,7 @@ def train(rank: int, work_dir: str, length: int, killed_at: int) -> None:
     from mmengine.hooks import Hook
 
     from helpers.resumable_runs import resumable
-    from mmkd.utils import launch
+    from mmkd.apis import launch
 
     class Die(Hook):
         def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
@@ -58,7 +58,7 @@ def train(rank: int, work_dir: str, length: int, killed_at: int) -> None:
 
 
 if __name__ == '__main__':
-    from mmkd.utils.cli import run_tool
+    from mmkd.apis.errors import run_tool
 
     work_dir, length, killed_at = sys.argv[1], *map(int, sys.argv[2:])
     os.environ.update(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(free_port()), WORLD_SIZE='2')

@@ -12,7 +12,7 @@ import torch
 from mmengine.logging import MessageHub
 from torch import distributed, multiprocessing
 
-from mmkd.utils.launch import finish
+from mmkd.apis.launch import finish
 
 __all__ = ['failures_of']
 

@@ -1,7 +1,7 @@
 """Tools are run in this process where possible: a subprocess spends ten seconds on imports."""
 
-import importlib.util
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -21,20 +21,16 @@ def tiny():
 
 @pytest.fixture
 def tool(capfd, monkeypatch, tmp_path):
-    """Runs a tool's ``main`` in a fresh folder as the command line would; returns its exit code and what it printed."""
+    """Runs a tool in a fresh folder as the command line would; returns its exit code and what it printed."""
     monkeypatch.chdir(tmp_path)
 
     def run(name, *args):
-        from mmkd.utils.cli import run_tool
-
-        spec = importlib.util.spec_from_file_location(f'tool_{name}', ROOT / 'tools' / f'{name}.py')
-        module = importlib.util.module_from_spec(spec)
-        monkeypatch.setattr(sys, 'argv', [f'tools/{name}.py', *map(str, args)])
+        tool = ROOT / 'tools' / f'{name}.py'
+        monkeypatch.setattr(sys, 'argv', [str(tool), *map(str, args)])
         environment = dict(os.environ)
         code = 0
         try:
-            spec.loader.exec_module(module)
-            run_tool(module.main)
+            runpy.run_path(str(tool), run_name='__main__')
         except SystemExit as exit_:
             code = exit_.code or 0
         finally:

@@ -8,7 +8,7 @@ import torch
 from helpers.foreign_files import save_malicious, served
 from mmengine.config import ConfigDict
 
-from mmkd.utils.cli import UserError
+from mmkd.utils.errors import UserError
 
 CONFIG = """
 _base_ = {base!r}

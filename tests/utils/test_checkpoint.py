@@ -18,7 +18,7 @@ from mmkd.utils.checkpoint import (
     state_dict_of,
     strip_prefix,
 )
-from mmkd.utils.cli import UserError
+from mmkd.utils.errors import UserError
 
 
 def small_model():

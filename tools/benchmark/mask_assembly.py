@@ -131,10 +131,10 @@ def build_detector(config, options, inputs):
     """The detector with random weights, and a threshold on scores that lets it find 100 objects."""
     from mmengine.config import Config
 
+    from mmkd.apis.config import resolve_config
     from mmkd.registry import MODELS
-    from mmkd.utils import cli
 
-    cfg = Config.fromfile(cli.resolve_config(config))
+    cfg = Config.fromfile(resolve_config(config))
     cfg.merge_from_dict({**options, 'model.test_cfg.score_thr': 0.0})
     cfg.model.backbone.pop('init_cfg', None)
     network = MODELS.build(cfg.model)

@@ -15,15 +15,16 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    from mmkd.utils import cli
-    from mmkd.utils.converters import convert_file
-    from mmkd.utils.converters.deeplab_xception import DEEPLAB_XCEPTION
+    from mmkd.apis.config import resolve_config
+    from mmkd.apis.errors import user_errors
+    from mmkd.converters import convert_file
+    from mmkd.converters.deeplab_xception import DEEPLAB_XCEPTION
 
-    with cli.user_errors('conversion'):
-        print('\n'.join(convert_file(args.src, args.out, cli.resolve_config(args.config), DEEPLAB_XCEPTION)))
+    with user_errors('conversion'):
+        print('\n'.join(convert_file(args.src, args.out, resolve_config(args.config), DEEPLAB_XCEPTION)))
 
 
 if __name__ == '__main__':
-    from mmkd.utils.cli import run_tool
+    from mmkd.apis.errors import run_tool
 
     run_tool(main)

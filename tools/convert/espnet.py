@@ -15,16 +15,17 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    from mmkd.utils import cli
-    from mmkd.utils.converters import convert_file
-    from mmkd.utils.converters.espnet import ESPNET
+    from mmkd.apis.config import resolve_config
+    from mmkd.apis.errors import user_errors
+    from mmkd.converters import convert_file
+    from mmkd.converters.espnet import ESPNET
 
-    config = cli.resolve_config(args.config)
-    with cli.user_errors('conversion'):
+    config = resolve_config(args.config)
+    with user_errors('conversion'):
         print('\n'.join(convert_file(args.src, args.out, config, ESPNET)))
 
 
 if __name__ == '__main__':
-    from mmkd.utils.cli import run_tool
+    from mmkd.apis.errors import run_tool
 
     run_tool(main)

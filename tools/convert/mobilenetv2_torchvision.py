@@ -33,17 +33,18 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    from mmkd.utils import cli
-    from mmkd.utils.converters import convert_file
-    from mmkd.utils.converters.mobilenetv2 import MOBILENETV2_TORCHVISION, fold_input
+    from mmkd.apis.config import resolve_config
+    from mmkd.apis.errors import user_errors
+    from mmkd.converters import convert_file
+    from mmkd.converters.mobilenetv2 import MOBILENETV2_TORCHVISION, fold_input
 
-    config = cli.resolve_config(args.config)
+    config = resolve_config(args.config)
     transform = fold_input(args.mean, args.std)
-    with cli.user_errors('conversion'):
+    with user_errors('conversion'):
         print('\n'.join(convert_file(args.src, args.out, config, MOBILENETV2_TORCHVISION, transform)))
 
 
 if __name__ == '__main__':
-    from mmkd.utils.cli import run_tool
+    from mmkd.apis.errors import run_tool
 
     run_tool(main)

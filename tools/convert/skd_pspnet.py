@@ -21,17 +21,18 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    from mmkd.utils import cli
-    from mmkd.utils.converters import convert_file
-    from mmkd.utils.converters.skd_pspnet import SKD_PSPNET, SKD_PSPNET_PLAIN_NORM
+    from mmkd.apis.config import resolve_config
+    from mmkd.apis.errors import user_errors
+    from mmkd.converters import convert_file
+    from mmkd.converters.skd_pspnet import SKD_PSPNET, SKD_PSPNET_PLAIN_NORM
 
-    config = cli.resolve_config(args.config)
+    config = resolve_config(args.config)
     family = SKD_PSPNET_PLAIN_NORM if args.plain_norm else SKD_PSPNET
-    with cli.user_errors('conversion'):
+    with user_errors('conversion'):
         print('\n'.join(convert_file(args.src, args.out, config, family)))
 
 
 if __name__ == '__main__':
-    from mmkd.utils.cli import run_tool
+    from mmkd.apis.errors import run_tool
 
     run_tool(main)

@@ -20,16 +20,17 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    from mmkd.utils import cli
-    from mmkd.utils.converters import VOVNET_TIMM, convert_file, fold_normalization, note_normalization
+    from mmkd.apis.config import resolve_config
+    from mmkd.apis.errors import user_errors
+    from mmkd.converters import VOVNET_TIMM, convert_file, fold_normalization, note_normalization
 
-    config = cli.resolve_config(args.config)
+    config = resolve_config(args.config)
     normalization = fold_normalization if args.fold_normalization else note_normalization
-    with cli.user_errors('conversion'):
+    with user_errors('conversion'):
         print('\n'.join(convert_file(args.src, args.out, config, VOVNET_TIMM, normalization)))
 
 
 if __name__ == '__main__':
-    from mmkd.utils.cli import run_tool
+    from mmkd.apis.errors import run_tool
 
     run_tool(main)

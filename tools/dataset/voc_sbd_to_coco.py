@@ -24,18 +24,18 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
+    from mmkd.apis.errors import user_errors
     from mmkd.datasets.converters.voc_sbd import convert
-    from mmkd.utils import cli
 
     def report(number: int) -> None:
         if number % 1000 == 0:
             print(f'{number} images ...', flush=True)
 
-    with cli.user_errors('conversion'):
+    with user_errors('conversion'):
         print('\n'.join(convert(args.voc, args.out, args.sbd, args.images, report)))
 
 
 if __name__ == '__main__':
-    from mmkd.utils.cli import run_tool
+    from mmkd.apis.errors import run_tool
 
     run_tool(main)

@@ -30,11 +30,13 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    from mmkd.utils import cli, preflight
+    from mmkd.apis import preflight
+    from mmkd.apis.config import read_config
+    from mmkd.apis.errors import user_errors
     from mmkd.visualization.compare import ComparedModel, compare_models
 
-    with cli.user_errors('comparing the models'):
-        models = [ComparedModel(title, cli.read_config(config), checkpoint) for title, config, checkpoint in args.model]
+    with user_errors('comparing the models'):
+        models = [ComparedModel(title, read_config(config), checkpoint) for title, config, checkpoint in args.model]
         for model in models:
             preflight.check_test_config(model.cfg)
         files = compare_models(models, args.out, args.number, args.score_thr, args.device)
@@ -42,6 +44,6 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    from mmkd.utils.cli import run_tool
+    from mmkd.apis.errors import run_tool
 
     run_tool(main)

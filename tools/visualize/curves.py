@@ -19,7 +19,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    from mmkd.utils.cli import UserError
+    from mmkd.utils.errors import UserError
     from mmkd.visualization import plot_scalars
 
     for folder in args.work_dirs:
@@ -35,6 +35,6 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    from mmkd.utils.cli import run_tool
+    from mmkd.apis.errors import run_tool
 
     run_tool(main)

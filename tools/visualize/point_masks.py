@@ -24,16 +24,17 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    from mmkd.utils import cli
+    from mmkd.apis.config import read_config
+    from mmkd.apis.errors import user_errors
     from mmkd.visualization.point_masks import save_point_masks
 
-    cfg = cli.read_config(args.config)
-    with cli.user_errors('drawing'):
+    cfg = read_config(args.config)
+    with user_errors('drawing'):
         files = save_point_masks(cfg, args.checkpoint, args.images, args.out, args.number, args.score_thr, args.device)
     print(f'{len(files)} pictures in {args.out}')
 
 
 if __name__ == '__main__':
-    from mmkd.utils.cli import run_tool
+    from mmkd.apis.errors import run_tool
 
     run_tool(main)

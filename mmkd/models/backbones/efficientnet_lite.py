@@ -111,7 +111,7 @@ class EfficientNetLite(EfficientNet):
 
     def _load(self, ckpt: str) -> None:
         # Here and not above: the converters stand on the registry that this module is being registered in.
-        from mmkd.utils.converters.efficientnet_lite import PACKAGES, is_efficientnet_lite, packaged_file
+        from mmkd.converters.efficientnet_lite import PACKAGES, is_efficientnet_lite, packaged_file
 
         state_dict = state_dict_of(load_checkpoint_file(packaged_file(ckpt) if ckpt in PACKAGES else ckpt))
         if is_efficientnet_lite(state_dict):

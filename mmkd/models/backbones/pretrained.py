@@ -59,8 +59,8 @@ def load_pretrained_backbone(
             backbone lacks; names them.
     """
     # Here and not above: the converters stand on the registry that this module is being registered in.
-    from mmkd.utils.converters.backbones import BACKBONE_RULES
-    from mmkd.utils.converters.engine import rename_by_rules
+    from mmkd.converters.backbones import BACKBONE_RULES
+    from mmkd.converters.engine import rename_by_rules
 
     name = f'backbone.init_cfg.checkpoint {checkpoint}'
     try:

@@ -129,7 +129,7 @@ class TimmBackbone(BaseModule):
 
     def _load(self, ckpt: str) -> None:
         # Here and not above: the converters stand on the registry that this module is being registered in.
-        from mmkd.utils.converters.efficientnet_lite import (
+        from mmkd.converters.efficientnet_lite import (
             PACKAGES,
             is_efficientnet_lite,
             packaged_file,

@@ -9,8 +9,8 @@ from helpers.distillation_runs import run_config, scalars, train
 from mmengine.runner import Runner
 from torch import multiprocessing
 
+from mmkd.apis.launch import finish, prepare_launch
 from mmkd.utils.checkpoint import load_checkpoint_file
-from mmkd.utils.launch import finish, prepare_launch
 
 LOSSES = ('student.loss_cls', 'distill.loss_fpn', 'distill.loss_cls')
 

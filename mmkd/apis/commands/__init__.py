@@ -1,0 +1,1 @@
+"""The subcommands of ``mmkd``; :mod:`mmkd.apis.cli` says what each module has."""
