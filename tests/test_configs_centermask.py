@@ -13,7 +13,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope, init_default_scope
 from PIL import Image
 
-from mmkd.converters.engine import build_on_meta
+from mmkd.apis.convert import build_on_meta
 from mmkd.registry import DATASETS, MODELS
 
 FOLDER = Path(__file__).parents[1] / 'configs' / 'centermask'

@@ -10,7 +10,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.runner import Runner
 from PIL import Image
 
-from mmkd.converters.engine import build_on_meta
+from mmkd.apis.convert import build_on_meta
 
 FOLDER = Path(__file__).parents[1] / 'configs'
 NAMES = sorted(path.stem for path in FOLDER.glob('point_centermask/*.py'))

@@ -1,4 +1,4 @@
-# The first CenterMask (maskrcnn-benchmark), to use or fine-tune its detectors; see tools/convert/centermask_v1.py.
+# The first CenterMask (maskrcnn-benchmark), to use or fine-tune its detectors; see tools/convert.py --from centermask.
 _base_ = './centermask_v39_fpn_ms-3x_coco.py'
 
 model = dict(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import re
 import sys
 
 import torch
@@ -12,15 +11,9 @@ from mmengine.config import Config
 from mmengine.model import is_model_wrapper
 
 from mmkd.compat import load_checkpoints_safely
-from mmkd.utils.checkpoint import (
-    CheckpointError,
-    check_start_fits,
-    check_state_dict_fits,
-    checkpoint_key,
-    load_checkpoint_file,
-    state_dict_of,
-)
-from mmkd.utils.errors import UserError
+from mmkd.utils.checkpoint import checkpoint_key, load_checkpoint_file
+from mmkd.utils.errors import CheckpointError, UserError
+from mmkd.utils.state_dict import check_start_fits, check_state_dict_fits, state_dict_of, strip_module
 from mmkd.utils.student import STUDENT_PREFIX
 from mmkd.utils.walk import walk
 
@@ -134,7 +127,7 @@ def check_checkpoint(runner) -> None:
             raise CheckpointError(f'{name} has weights only; resume from the full checkpoint')
         check_state_dict_fits(model, state_dict, name)
         return
-    state_dict = {re.sub(r'^module\.', '', k): v for k, v in state_dict.items()}
+    state_dict = strip_module(state_dict)
     distils = any(k.startswith(STUDENT_PREFIX) for k in model.state_dict())
     of_a_distillation = any(k.startswith(STUDENT_PREFIX) for k in state_dict)
     if distils and not of_a_distillation:  # it goes to the student, see adapt_state_dict

@@ -1,18 +1,27 @@
-"""Turning checkpoints of other code bases into mmkd's."""
+"""Checkpoint formats of other code bases, and turning their state dicts into mmkd's; ``mmkd convert`` does it."""
 
-from .centermask_v1 import CENTERMASK_V1
-from .detectron2 import CENTERMASK2
-from .engine import Conversion, Family, convert_file, convert_state_dict
-from .timm import VOVNET_TIMM, fold_normalization, note_normalization
+from .centermask import CenterMaskFormat
+from .centermask2 import CenterMask2Format
+from .deeplab_xception import DeepLabXceptionFormat
+from .efficientnet_lite import EfficientNetLiteFormat
+from .espnet import ESPNetFormat
+from .format import COUNTER, FORMATS, Conversion, Format, convert_state_dict
+from .mobilenetv2 import MobileNetV2Format
+from .skd_pspnet import SKDPSPNetFormat
+from .vovnet_timm import VoVNetTimmFormat
 
 __all__ = [
-    'CENTERMASK2',
-    'CENTERMASK_V1',
-    'VOVNET_TIMM',
+    'COUNTER',
+    'FORMATS',
+    'CenterMaskFormat',
+    'CenterMask2Format',
     'Conversion',
-    'Family',
-    'convert_file',
+    'DeepLabXceptionFormat',
+    'ESPNetFormat',
+    'EfficientNetLiteFormat',
+    'Format',
+    'MobileNetV2Format',
+    'SKDPSPNetFormat',
+    'VoVNetTimmFormat',
     'convert_state_dict',
-    'fold_normalization',
-    'note_normalization',
 ]

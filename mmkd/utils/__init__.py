@@ -7,11 +7,11 @@ does not wait for PyTorch.
 from importlib import import_module
 
 _PUBLIC = {
-    'check_state_dict_fits': 'checkpoint',
+    'check_state_dict_fits': 'state_dict',
     'load_checkpoint_file': 'checkpoint',
     'register_all_modules': 'setup_env',
-    'state_dict_of': 'checkpoint',
-    'strip_prefix': 'checkpoint',
+    'state_dict_of': 'state_dict',
+    'strip_prefix': 'state_dict',
 }
 
 __all__ = list(_PUBLIC)

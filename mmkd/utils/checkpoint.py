@@ -1,47 +1,25 @@
-"""Reading checkpoints: safely, whatever they are wrapped in, and with an error when they do not fit."""
+"""Reading checkpoint files safely; :mod:`mmkd.utils.state_dict` has what is done with what they hold."""
 
 from __future__ import annotations
 
-import copy
 import io
-import logging
 import math
-import warnings
 import zipfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
 import torch
-from mmengine.logging import print_log
-from torch import nn
 
 from mmkd import compat
 
 from .download import open_address
-from .errors import UserError
+from .errors import CheckpointError, CheckpointNotFoundError
+from .state_dict import state_dict_of, strip_prefix
 
-__all__ = [
-    'CheckpointError',
-    'CheckpointNotFoundError',
-    'check_start_fits',
-    'check_state_dict_fits',
-    'checkpoint_key',
-    'load_checkpoint_file',
-    'missing_keys',
-    'state_dict_of',
-    'strip_prefix',
-]
-
-
-class CheckpointError(UserError, ValueError):
-    """A checkpoint that cannot be used: one line for the user, wherever in a run it comes up."""
-
-
-class CheckpointNotFoundError(CheckpointError, FileNotFoundError):
-    """A checkpoint that is not there."""
+__all__ = ['checkpoint_key', 'load_checkpoint_file']
 
 
 @contextmanager
@@ -173,168 +151,3 @@ def _check_numbers(checkpoint: Mapping[str, Any], address: str) -> None:
 
 def _has_no_number(tensor: torch.Tensor) -> bool:
     return not bool((tensor < math.inf).all())
-
-
-def state_dict_of(checkpoint: Mapping[str, Any], name: str = 'checkpoint') -> dict:
-    """Returns the parameters and buffers inside a checkpoint, by name.
-
-    Args:
-        checkpoint: ``{'state_dict': ...}`` (mmengine), ``{'model': ...}`` (detectron2, maskrcnn-benchmark) or the state
-            dict itself.
-        name: What to call it in the message.
-
-    Raises:
-        CheckpointError: None of these.
-    """
-    for key in ('state_dict', 'model'):
-        if isinstance(checkpoint.get(key), Mapping):
-            return checkpoint[key]
-    if checkpoint and all(hasattr(value, 'shape') for value in checkpoint.values()):
-        return checkpoint
-    keys = ', '.join(repr(key) for key in list(checkpoint)[:5]) or 'nothing'
-    raise CheckpointError(
-        f"{name}: no parameters found: expected 'state_dict', 'model' or bare tensors, the checkpoint holds {keys}"
-    )
-
-
-def strip_prefix(state_dict: Mapping[str, Any], prefix: str) -> dict:
-    """Returns what lies under ``prefix``, named without it; everything else is left out.
-
-    ``strip_prefix(state_dict, 'architecture.')`` takes the student out of a distillation checkpoint. Only the start of
-    a name is looked at: ``head.architecture.conv`` is not under ``architecture.``.
-    """
-    stripped = type(state_dict)()
-    for key, value in state_dict.items():
-        if key.startswith(prefix):
-            stripped[key[len(prefix) :]] = value
-    metadata = getattr(state_dict, '_metadata', None)
-    if metadata is not None:  # the versions of the modules, by which old files are brought up to date on loading
-        root = prefix.rstrip('.')
-        stripped._metadata = type(metadata)(
-            (key[len(prefix) :], value)
-            for key, value in metadata.items()
-            if key == root or key.startswith(f'{root}.') or not root
-        )
-    return stripped
-
-
-def check_state_dict_fits(
-    model: nn.Module, state_dict: Mapping[str, Any], name: str = 'checkpoint', optional: Collection[str] = ()
-) -> None:
-    """Raises unless ``state_dict`` has every parameter and buffer of ``model``, in its shape.
-
-    mmengine loads with ``strict=False`` and only warns. For a teacher that would mean to learn from random weights.
-    ``num_batches_tracked`` may be missing, since it does not take part in the forward, and so may what the modules
-    themselves bring up to date when an older file is loaded. Surplus keys are no error: a teacher stored in a larger
-    checkpoint is fine.
-
-    Args:
-        model: The model to be loaded; it is not changed.
-        state_dict: Names to tensors (or arrays).
-        name: What to call the checkpoint in the message: the config key and the file.
-        optional: Names that may be missing.
-
-    Raises:
-        CheckpointError: Something is missing or has another shape; says what, and how much of it.
-    """
-    wanted = {k: tuple(v.shape) for k, v in model.state_dict().items() if not _is_optional(k)}
-    found = {k: tuple(v.shape) for k, v in state_dict.items() if hasattr(v, 'shape')}
-    missing = [key for key in missing_keys(model, state_dict) if key not in optional]
-    mis_shaped = [key for key in wanted if key in found and found[key] != wanted[key]]
-    if not missing and not mis_shaped:
-        return
-
-    problems = []
-    if missing:
-        problems.append(f'{len(missing)} of {len(wanted)} keys are missing, first {missing[0]!r}')
-    if mis_shaped:
-        first = mis_shaped[0]
-        problems.append(
-            f'{len(mis_shaped)} of {len(wanted)} keys have another shape, '
-            f'first {first!r}: {found[first]}, expected {wanted[first]}'
-        )
-    surplus = [key for key in found if key not in wanted and not _is_optional(key)]
-    if surplus:
-        problems.append(f'{len(surplus)} keys of the file are not in the model, first {surplus[0]!r}')
-    raise CheckpointError(
-        f'{name}: {"; ".join(problems)}. Is this a checkpoint of the model that the config describes?'
-    )
-
-
-def missing_keys(model: nn.Module, state_dict: Mapping[str, Any]) -> list[str]:
-    """What :func:`check_state_dict_fits` would miss in ``state_dict``."""
-    missing = [key for key in model.state_dict() if not _is_optional(key) and not hasattr(state_dict.get(key), 'shape')]
-    still_missing = _missing_after_upgrade(model, state_dict) if missing else ()
-    return [key for key in missing if key in still_missing]
-
-
-def check_start_fits(model: nn.Module, state_dict: Mapping[str, Any], name: str) -> None:
-    """Raises unless a training can start from ``state_dict``, of which mmengine would take what happens to fit.
-
-    Parts may be missing and there may be others: one starts from a backbone, or from a detector with another head.
-    What is there of a layer has to fit, but for layers whose number of outputs alone differs: those are the classes,
-    which a new data set has its own number of.
-
-    Args:
-        model: The model; it is not changed.
-        state_dict: Names to tensors, as they will be loaded.
-        name: What to call the checkpoint in the message: the config key and the file.
-
-    Raises:
-        CheckpointError: Nothing fits, or a tensor has a shape that other classes do not explain.
-    """
-    wanted = {key: tuple(value.shape) for key, value in model.state_dict().items() if not _is_optional(key)}
-    found = {key: tuple(value.shape) for key, value in state_dict.items() if hasattr(value, 'shape')}
-    common = [key for key in wanted if key in found]
-    if wanted and not common:
-        raise CheckpointError(
-            f'{name}: none of the {len(wanted)} parameters of the model is in the file, whose first is '
-            f'{next(iter(state_dict), None)!r}, expected names like {next(iter(wanted), None)!r}'
-        )
-    # PyTorch takes the [1] of old files for the [] of a single number.
-    mis_shaped = [key for key in common if found[key] != wanted[key] and (found[key], wanted[key]) != ((1,), ())]
-    misfits = [key for key in mis_shaped if found[key][1:] != wanted[key][1:]]
-    if misfits:
-        first = misfits[0]
-        raise CheckpointError(
-            f'{name}: {len(mis_shaped)} of the {len(wanted)} tensors of the model have another shape in the file, '
-            f'first {first!r}: {found[first]}, expected {wanted[first]}. Is it of another or larger variant than the '
-            "config? A part of a file is loaded with init_cfg=dict(type='Pretrained', checkpoint=FILE, "
-            "prefix='backbone.') in that part of the model"
-        )
-    if mis_shaped:
-        print_log(
-            f'{name}: {len(mis_shaped)} tensors are for another number of classes and stay as they are: '
-            f'{", ".join(mis_shaped)}',
-            logger='current',
-            level=logging.WARNING,
-        )
-
-
-def _is_optional(key: str) -> bool:
-    return key.endswith('num_batches_tracked')
-
-
-def _missing_after_upgrade(model: nn.Module, state_dict: Mapping[str, Any]) -> set[str]:
-    """The missing keys once the modules' own version upgrades have renamed old ones (as mmcv's DCN layers do).
-
-    Found by loading into a copy without storage, so the model stays as it is and no memory is used.
-    """
-    without_storage = {}
-    for tensor in [*model.parameters(), *model.buffers()]:
-        empty = torch.empty_like(tensor, device='meta')
-        if isinstance(tensor, nn.Parameter):
-            empty = nn.Parameter(empty, requires_grad=tensor.requires_grad)
-        without_storage[id(tensor)] = empty
-    shadow = copy.deepcopy(model, without_storage)
-    shapes = {key: value.shape for key, value in shadow.state_dict().items()}
-    fitting = copy.copy(state_dict)
-    for key in list(fitting):
-        if not isinstance(fitting[key], torch.Tensor) or (key in shapes and fitting[key].shape != shapes[key]):
-            del fitting[key]
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')  # one warning a key: copying into a tensor without storage does nothing
-        try:
-            return set(shadow.load_state_dict(fitting, strict=False).missing_keys)
-        except RuntimeError:  # an upgraded key has another shape: the plain comparison stands
-            return set(shapes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ['RankError', 'RunError', 'UserError']
+__all__ = ['CheckpointError', 'CheckpointNotFoundError', 'RankError', 'RunError', 'UserError']
 
 
 class UserError(Exception):
@@ -15,3 +15,11 @@ class RankError(UserError):
 
 class RunError(Exception):
     """A run that cannot go on, through no mistake in its config: shown as one line, without a traceback."""
+
+
+class CheckpointError(UserError, ValueError):
+    """A checkpoint that cannot be used: one line for the user, wherever in a run it comes up."""
+
+
+class CheckpointNotFoundError(CheckpointError, FileNotFoundError):
+    """A checkpoint that is not there."""

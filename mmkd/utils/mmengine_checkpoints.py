@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
-
 import torch
 from mmengine.model import PretrainedInit
 from torch import nn
 
-from .checkpoint import check_start_fits, checkpoint_key, load_checkpoint_file, strip_prefix
+from .checkpoint import checkpoint_key, load_checkpoint_file
+from .state_dict import check_start_fits, strip_module, strip_prefix
 
 __all__ = ['CheckedPretrainedInit', 'load_from_mmkd', 'name_checkpoints']
 
@@ -41,7 +40,7 @@ class CheckedPretrainedInit(PretrainedInit):
         checkpoint = load_from_mmkd(self.checkpoint, self.map_location)
         state_dict = checkpoint.get('state_dict', checkpoint)  # as mmengine finds it
         if self.prefix is None:
-            state_dict = {re.sub(r'^module\.', '', key): value for key, value in state_dict.items()}
+            state_dict = strip_module(state_dict)
         else:
             state_dict = strip_prefix(state_dict, f'{self.prefix.rstrip(".")}.')
         key = _keys.get(self.checkpoint, 'init_cfg.checkpoint')

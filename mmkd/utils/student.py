@@ -8,7 +8,8 @@ from pathlib import Path
 from mmengine.config import Config, ConfigDict
 from torch import nn
 
-from .checkpoint import CheckpointError, check_state_dict_fits, load_checkpoint_file, state_dict_of, strip_prefix
+from .checkpoint import load_checkpoint_file
+from .state_dict import check_state_dict_fits, state_dict_of, strip_prefix
 
 __all__ = ['is_distillation', 'load_student', 'student_config']
 
@@ -56,20 +57,13 @@ def load_student(model: nn.Module, path: str | Path) -> None:
 
     Raises:
         CheckpointError: It cannot be read (:func:`load_checkpoint_file`), or a parameter is missing, surplus or
-            mis-shaped; names the first. (mmengine would only warn. Surplus is an error because a V-39 backbone finds
-            all it needs in a V-99 checkpoint.)
+            mis-shaped; names the first. (mmengine would only warn.)
     """
     state_dict = state_dict_of(load_checkpoint_file(path), str(path))
     if any(key.startswith(STUDENT_PREFIX) for key in state_dict):
         state_dict = strip_prefix(state_dict, STUDENT_PREFIX)
-    check_state_dict_fits(model, state_dict, name=str(path))
-    surplus = model.load_state_dict(state_dict, strict=False).unexpected_keys
-    surplus = [key for key in surplus if not key.endswith('num_batches_tracked')]
-    if surplus:
-        raise CheckpointError(
-            f'{path}: {len(surplus)} of its {len(state_dict)} keys are not in the model, first {surplus[0]!r}. '
-            'Is this a checkpoint of the model that the config describes?'
-        )
+    check_state_dict_fits(model, state_dict, str(path), own_depth=0)
+    model.load_state_dict(state_dict, strict=False)  # there may be counters, num_batches_tracked, more or less
 
 
 def student_of(cfg: Config) -> Config:

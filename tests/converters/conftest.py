@@ -15,14 +15,14 @@ def slim_keys():
 
 @pytest.fixture
 def convert(monkeypatch, capsys):
-    """Runs a converter as the command line would; returns exit code, output and errors."""
+    """Runs the converter as the command line would; returns exit code, output and errors."""
 
-    def run(tool, src, out, config, *options):
-        arguments = [f'{tool}.py', src, out, '--config', config, *options]
+    def run(kind, src, out, config, *options):
+        arguments = ['convert.py', src, out, '--from', kind, '--config', config, *options]
         monkeypatch.setattr(sys, 'argv', [str(argument) for argument in arguments])
         code = 0
         try:
-            runpy.run_path(str(ROOT / 'tools' / 'convert' / f'{tool}.py'), run_name='__main__')
+            runpy.run_path(str(ROOT / 'tools' / 'convert.py'), run_name='__main__')
         except SystemExit as exit_:
             code = exit_.code or 0
         captured = capsys.readouterr()

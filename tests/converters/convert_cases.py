@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 
-from mmkd.converters.engine import build_on_meta
+from mmkd.apis.convert import build_on_meta
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / 'configs' / 'centermask'

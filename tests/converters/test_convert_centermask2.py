@@ -16,8 +16,8 @@ from helpers.golden import (
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-from mmkd.converters import CENTERMASK2, convert_state_dict
-from mmkd.converters.engine import build_on_meta
+from mmkd.apis.convert import build_on_meta
+from mmkd.converters import CenterMask2Format, convert_state_dict
 from mmkd.models import VoVNet
 from mmkd.registry import MODELS
 
@@ -36,7 +36,7 @@ def quick_and_slow_models():
 @pytest.mark.parametrize('model', quick_and_slow_models())
 def test_every_model_is_filled_exactly_by_its_original_keys(model):
     target = model_of(config_of(model))
-    conversion = convert_state_dict(on_meta(golden_keys(model)), target, CENTERMASK2)
+    conversion = convert_state_dict(on_meta(golden_keys(model)), target, CenterMask2Format())
     assert conversion.unused == []
     assert len(conversion.sources) == len(golden_keys(model))
     target.load_state_dict(conversion.tensors, strict=True, assign=True)
@@ -93,7 +93,7 @@ def test_every_tensor_goes_to_the_place_of_its_own(model):
         },
     }[model]
     places |= {BACKBONE_PREFIX + source: f'backbone.{target}' for source, target in own.items()}
-    conversion = convert_state_dict(on_meta(golden_keys(model)), model_of(config_of(model)), CENTERMASK2)
+    conversion = convert_state_dict(on_meta(golden_keys(model)), model_of(config_of(model)), CenterMask2Format())
     found = {source: target for target, source in conversion.sources.items()}
     assert {source: found[source] for source in places} == places
     assert len(found) == len(conversion.sources)
@@ -143,7 +143,7 @@ def test_counters_of_batch_norms_are_added_so_that_loading_is_strict(slim_file, 
 
 
 def test_scale_of_each_level_becomes_a_scalar(slim_keys):
-    conversion = convert_state_dict(numbered_tensors(slim_keys), model_of(config_of(SLIM)), CENTERMASK2)
+    conversion = convert_state_dict(numbered_tensors(slim_keys), model_of(config_of(SLIM)), CenterMask2Format())
     for i in range(5):
         source = list(slim_keys).index(f'proposal_generator.fcos_head.scales.{i}.scale') + 1
         assert conversion.tensors[f'bbox_head.scales.{i}.scale'].shape == ()
@@ -152,7 +152,7 @@ def test_scale_of_each_level_becomes_a_scalar(slim_keys):
 
 def test_numpy_arrays_and_half_precision_are_taken(slim_keys):
     source = {key: np.zeros(shape, np.float16) for key, shape in slim_keys.items()}
-    conversion = convert_state_dict(source, model_of(config_of(SLIM)), CENTERMASK2)
+    conversion = convert_state_dict(source, model_of(config_of(SLIM)), CenterMask2Format())
     floats = [v for k, v in conversion.tensors.items() if not k.endswith('num_batches_tracked')]
     assert {value.dtype for value in floats} == {torch.float32}
 
@@ -207,19 +207,19 @@ def test_file_of_a_larger_variant_is_refused():
     # A V-39 finds all that it needs in a V-99: the same layers, only fewer blocks of them.
     source = on_meta(golden_keys('centermask2-V-99-eSE'))
     with pytest.raises(ValueError, match=r'have no place in the model: .*stage3\.OSA3_2'):
-        convert_state_dict(source, model_of(config_of('centermask2-V-39-eSE')), CENTERMASK2)
+        convert_state_dict(source, model_of(config_of('centermask2-V-39-eSE')), CenterMask2Format())
 
 
 def test_file_with_deformable_layers_is_refused_by_a_plain_model():
     source = on_meta(golden_keys('centermask2-V-39-eSE-dcn'))
     with pytest.raises(ValueError, match=r'have no place in the model: .*conv_offset'):
-        convert_state_dict(source, model_of(config_of('centermask2-V-39-eSE')), CENTERMASK2)
+        convert_state_dict(source, model_of(config_of('centermask2-V-39-eSE')), CenterMask2Format())
 
 
 def test_parts_that_the_model_does_not_have_are_named_and_not_used(slim_keys):
     config = Config.fromfile(config_of(SLIM))
     config.model.roi_head.mask_iou_head = None
-    conversion = convert_state_dict(on_meta(slim_keys), build_on_meta(config), CENTERMASK2)
+    conversion = convert_state_dict(on_meta(slim_keys), build_on_meta(config), CenterMask2Format())
     assert len(conversion.unused) == 10
     assert all(name.startswith('roi_heads.maskiou_head') for name in conversion.unused)
 
@@ -228,7 +228,7 @@ def test_two_tensors_for_one_place_are_refused(slim_keys):
     source = on_meta(slim_keys)
     source['stem.stem_1/conv.weight'] = source['backbone.bottom_up.stem.stem_1/conv.weight']
     with pytest.raises(ValueError, match=r'would both become backbone\.stem\.stem_1\.conv\.weight'):
-        convert_state_dict(source, model_of(config_of(SLIM)), CENTERMASK2)
+        convert_state_dict(source, model_of(config_of(SLIM)), CenterMask2Format())
 
 
 def test_a_file_of_something_else_is_refused(tmp_path, convert):

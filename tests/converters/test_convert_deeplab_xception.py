@@ -8,8 +8,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from torch import nn
 
-from mmkd.converters import convert_state_dict
-from mmkd.converters.deeplab_xception import DEEPLAB_XCEPTION
+from mmkd.converters import DeepLabXceptionFormat, convert_state_dict
 from mmkd.registry import MODELS
 
 CONFIGS = ROOT / 'configs' / 'deeplabv3plus_kd'
@@ -202,7 +201,7 @@ def test_the_converted_network_computes_the_same(network, prefix):
     theirs = reference(network)
     model = ours(network, **(PADDED if network == 'mobilenetv2' else {}))
     source = {prefix + key: value for key, value in theirs.state_dict().items()}
-    conversion = convert_state_dict(source, model, DEEPLAB_XCEPTION)
+    conversion = convert_state_dict(source, model, DeepLabXceptionFormat())
     assert all('_level_features.' in key for key in conversion.unused)
     assert not any('WARNING' in note for note in conversion.notes)
     model.load_state_dict(conversion.tensors, strict=True)
@@ -235,7 +234,9 @@ def test_a_config_that_computes_something_else_is_warned_of(network, change, nam
         with DefaultScope.overwrite_default_scope('mmseg'):
             model = MODELS.build(config.model)
     source = numbered_tensors(names_and_shapes(network))
-    (warning,) = [note for note in convert_state_dict(source, model, DEEPLAB_XCEPTION).notes if 'WARNING' in note]
+    (warning,) = [
+        note for note in convert_state_dict(source, model, DeepLabXceptionFormat()).notes if 'WARNING' in note
+    ]
     assert named in warning
 
 
@@ -244,7 +245,7 @@ def names_and_shapes(network):
     full = model_of(CONFIG[network]).state_dict()
     names = {}
     for key in reference(network).state_dict():
-        target = DEEPLAB_XCEPTION.rename(key, {})
+        target = DeepLabXceptionFormat().rename(key, {})
         if target is not None:
             names[key] = tuple(full[target].shape)
     assert len(names) == len(full)
@@ -254,7 +255,7 @@ def names_and_shapes(network):
 def test_the_command_writes_a_student_that_loads_strictly(convert, tmp_path):
     names = names_and_shapes('r18')
     torch.save(dict(state_dict=numbered_tensors(names), epoch=3), tmp_path / 'src.pth')
-    code, out, err = convert('deeplab_xception', tmp_path / 'src.pth', tmp_path / 'out.pth', CONFIG['r18'])
+    code, out, err = convert('deeplab-xception', tmp_path / 'src.pth', tmp_path / 'out.pth', CONFIG['r18'])
     assert code == 0, err
     assert f'used {len(names)} of {len(names)} tensors' in out
     written = torch.load(tmp_path / 'out.pth', weights_only=True)['state_dict']
@@ -263,6 +264,6 @@ def test_the_command_writes_a_student_that_loads_strictly(convert, tmp_path):
 
 def test_a_student_does_not_become_a_teacher(convert, tmp_path):
     torch.save(numbered_tensors(names_and_shapes('r18')), tmp_path / 'src.pth')
-    code, _, err = convert('deeplab_xception', tmp_path / 'src.pth', tmp_path / 'out.pth', CONFIG['r101'])
+    code, _, err = convert('deeplab-xception', tmp_path / 'src.pth', tmp_path / 'out.pth', CONFIG['r101'])
     assert code and 'missing' in err
     assert not (tmp_path / 'out.pth').exists()

@@ -10,8 +10,7 @@ import pytest
 import torch
 from convert_cases import ROOT, model_of, numbered_tensors
 
-from mmkd.converters import convert_state_dict
-from mmkd.converters.espnet import ESPNET
+from mmkd.converters import ESPNetFormat, convert_state_dict
 
 CONFIGS = ROOT / 'configs' / 'espnet'
 ESP = CONFIGS / 'espnet_40k_camvid-480x360.py'
@@ -80,7 +79,7 @@ def test_the_published_files_have_as_many_tensors():
 @pytest.mark.parametrize('config, shapes', [(ESP, espnet()), (ESP_C, espnet_c())], ids=['espnet', 'espnet-c'])
 def test_every_tensor_finds_its_place(config, shapes, prefix):
     source = numbered_tensors({f'{prefix}{name}': shape for name, shape in shapes.items()})
-    conversion = convert_state_dict(source, model_of(config), ESPNET)
+    conversion = convert_state_dict(source, model_of(config), ESPNetFormat())
     assert not conversion.unused
     result = conversion.tensors
     assert list(result) == list(model_of(config).state_dict())
@@ -104,7 +103,7 @@ def test_every_tensor_finds_its_place(config, shapes, prefix):
 )
 def test_a_file_of_another_network_is_refused(config, shapes, message):
     with pytest.raises(ValueError, match=message):
-        convert_state_dict(numbered_tensors(shapes), model_of(config), ESPNET)
+        convert_state_dict(numbered_tensors(shapes), model_of(config), ESPNetFormat())
 
 
 def test_the_command_writes_what_loads_strictly(convert, tmp_path):

@@ -6,8 +6,7 @@ from convert_cases import ROOT, model_of
 from mmengine.config import Config
 from torch import nn
 
-from mmkd.converters import convert_state_dict
-from mmkd.converters.mobilenetv2 import MOBILENETV2_TORCHVISION, fold_input
+from mmkd.converters import MobileNetV2Format, convert_state_dict
 from mmkd.models import DilatedMobileNetV2, MobileNetV2
 
 PSPNET = ROOT / 'configs' / 'pspnet' / 'pspnet_mobilenetv2_40k_camvid-480x360.py'
@@ -98,7 +97,7 @@ def test_the_names_are_torchvisions(reference):
 )
 def test_the_converted_backbone_computes_the_same(reference, config, build, steps):
     half = {key: value.half() if value.is_floating_point() else value for key, value in reference.state_dict().items()}
-    conversion = convert_state_dict(half, model_of(config), MOBILENETV2_TORCHVISION)
+    conversion = convert_state_dict(half, model_of(config), MobileNetV2Format())
     assert conversion.backbone_only
     assert {name.split('.')[0] for name in conversion.unused} == {'classifier', 'features'}
     assert all('features.18.' in name or 'classifier' in name for name in conversion.unused)
@@ -120,8 +119,8 @@ def test_another_normalisation_is_folded_into_the_first_layer(reference, is_rgb)
     cfg = Config.fromfile(PSPNET)
     preprocessor = cfg.model.data_preprocessor
     preprocessor.update(mean=[120.0, 110.0, 100.0], std=[50.0, 60.0, 70.0], bgr_to_rgb=is_rgb)
-    conversion = convert_state_dict(reference.state_dict(), model_of(PSPNET), MOBILENETV2_TORCHVISION)
-    fold_input([127.5] * 3, [127.5] * 3)(conversion, cfg)
+    conversion = convert_state_dict(reference.state_dict(), model_of(PSPNET), MobileNetV2Format())
+    MobileNetV2Format([127.5] * 3, [127.5] * 3).adapt_to_images(conversion, preprocessor)
     assert any('normalisation folded' in note for note in conversion.notes)
     backbone = DilatedMobileNetV2()
     backbone.load_state_dict(conversion.tensors, strict=True)
@@ -137,23 +136,23 @@ def test_another_normalisation_is_folded_into_the_first_layer(reference, is_rgb)
 
 
 def test_the_same_normalisation_changes_nothing(reference):
-    conversion = convert_state_dict(reference.state_dict(), model_of(PSPNET), MOBILENETV2_TORCHVISION)
+    conversion = convert_state_dict(reference.state_dict(), model_of(PSPNET), MobileNetV2Format())
     before = {key: value.clone() for key, value in conversion.tensors.items()}
-    fold_input()(conversion, Config.fromfile(PSPNET))
+    MobileNetV2Format().adapt_to_images(conversion, Config.fromfile(PSPNET).model.data_preprocessor)
     assert all(torch.equal(value, before[key]) for key, value in conversion.tensors.items())
 
 
 def test_a_file_of_another_width_is_refused(reference):
     source = {key: value[:8] if value.ndim == 1 else value for key, value in reference.state_dict().items()}
     with pytest.raises(ValueError, match='have another shape: features.0.1.weight'):
-        convert_state_dict(source, model_of(PSPNET), MOBILENETV2_TORCHVISION)
+        convert_state_dict(source, model_of(PSPNET), MobileNetV2Format())
 
 
 def test_the_command_folds_what_its_options_say(convert, reference, tmp_path):
     torch.save(reference.state_dict(), tmp_path / 'src.pth')
     options = ['--mean', '127.5', '127.5', '127.5', '--std', '127.5', '127.5', '127.5']
     out = tmp_path / 'out.pth'
-    code, printed, err = convert('mobilenetv2_torchvision', tmp_path / 'src.pth', out, PSPNET, *options)
+    code, printed, err = convert('mobilenetv2', tmp_path / 'src.pth', out, PSPNET, *options)
     assert code == 0, err
     assert 'backbone only' in printed and 'normalisation folded into conv1.conv.weight' in printed
     backbone = DilatedMobileNetV2()

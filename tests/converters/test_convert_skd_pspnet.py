@@ -8,8 +8,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from torch import nn
 
-from mmkd.converters import convert_state_dict
-from mmkd.converters.skd_pspnet import SKD_PSPNET, SKD_PSPNET_PLAIN_NORM
+from mmkd.converters import SKDPSPNetFormat, convert_state_dict
 from mmkd.registry import MODELS
 
 CONFIGS = ROOT / 'configs' / 'pspnet'
@@ -169,7 +168,7 @@ def test_the_converted_network_computes_the_same(pair):
     reference, model = pair
     prefix = 'module.' if reference.is_teacher else 'student.'
     source = {prefix + key: value for key, value in reference.state_dict().items()}
-    conversion = convert_state_dict({**source, 'fc.weight': torch.zeros(1000, 4)}, model, SKD_PSPNET)
+    conversion = convert_state_dict({**source, 'fc.weight': torch.zeros(1000, 4)}, model, SKDPSPNetFormat())
     assert conversion.unused == ['fc.weight']
     assert not any('WARNING' in note for note in conversion.notes)
     model.load_state_dict(conversion.tensors, strict=True)
@@ -183,7 +182,7 @@ def test_the_converted_network_computes_the_same(pair):
 
 def test_the_bias_before_the_auxiliary_norm_moves_its_mean(pair):
     reference, model = pair
-    conversion = convert_state_dict(reference.state_dict(), model, SKD_PSPNET)
+    conversion = convert_state_dict(reference.state_dict(), model, SKDPSPNetFormat())
     mean = conversion.tensors['auxiliary_head.convs.0.bn.running_mean']
     torch.testing.assert_close(mean, reference.dsn[1].running_mean - reference.dsn[0].bias)
 
@@ -193,9 +192,9 @@ def test_scales_are_positive_unless_norms_are_plain(pair):
     weight = reference.layer2[0].bn1.weight
     assert (weight < 0).any()
     key = 'backbone.layer2.0.bn1.weight'
-    converted = convert_state_dict(reference.state_dict(), model, SKD_PSPNET).tensors[key]
+    converted = convert_state_dict(reference.state_dict(), model, SKDPSPNetFormat()).tensors[key]
     torch.testing.assert_close(converted, weight.abs() + 1e-5)
-    plain = convert_state_dict(reference.state_dict(), model, SKD_PSPNET_PLAIN_NORM).tensors[key]
+    plain = convert_state_dict(reference.state_dict(), model, SKDPSPNetFormat(plain_norm=True)).tensors[key]
     torch.testing.assert_close(plain, weight)
 
 
@@ -203,7 +202,7 @@ def test_an_imagenet_file_fills_the_backbone_alone(pair):
     reference, model = pair
     parts = ('pspmodule', 'head', 'dsn')
     source = {key: value for key, value in reference.state_dict().items() if not key.startswith(parts)}
-    conversion = convert_state_dict(source, model, SKD_PSPNET_PLAIN_NORM)
+    conversion = convert_state_dict(source, model, SKDPSPNetFormat(plain_norm=True))
     assert conversion.backbone_only
     model.backbone.load_state_dict(conversion.tensors, strict=True)
 
@@ -225,14 +224,14 @@ def test_a_config_that_computes_something_else_is_warned_of(change, named):
             config.backbone.update(stem_channels=128)
         model = MODELS.build(config)
     source = numbered_tensors(published_student())
-    (warning,) = [note for note in convert_state_dict(source, model, SKD_PSPNET).notes if 'WARNING' in note]
+    (warning,) = [note for note in convert_state_dict(source, model, SKDPSPNetFormat()).notes if 'WARNING' in note]
     assert named in warning
 
 
 def test_the_command_writes_a_student_that_loads_strictly(convert, tmp_path):
     names = published_student()
     torch.save(numbered_tensors(names), tmp_path / 'src.pth')
-    code, out, err = convert('skd_pspnet', tmp_path / 'src.pth', tmp_path / 'out.pth', STUDENT)
+    code, out, err = convert('skd-pspnet', tmp_path / 'src.pth', tmp_path / 'out.pth', STUDENT)
     assert code == 0, err
     assert f'used {len(names)} of {len(names)} tensors' in out
     written = torch.load(tmp_path / 'out.pth', weights_only=True)['state_dict']

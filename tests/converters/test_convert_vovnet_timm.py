@@ -7,8 +7,8 @@ import torch
 from convert_cases import CONFIGS, config_of, model_of
 from mmengine.config import Config
 
-from mmkd.converters import VOVNET_TIMM, Conversion, convert_state_dict, fold_normalization
-from mmkd.converters.engine import build_on_meta
+from mmkd.apis.convert import build_on_meta
+from mmkd.converters import Conversion, VoVNetTimmFormat, convert_state_dict
 from mmkd.models import VoVNet
 
 V39 = config_of('centermask2-V-39-eSE')
@@ -59,14 +59,14 @@ def test_names_of_the_published_files():
 @pytest.mark.parametrize('arch', ['V-19-slim-dw-eSE', 'V-19-dw-eSE', 'V-19-slim-eSE', 'V-19-eSE', 'V-39-eSE'])
 def test_backbone_is_filled_exactly(arch):
     target = model_of(V39 if arch == 'V-39-eSE' else config_of(f'centermask2-lite-{arch}'))
-    conversion = convert_state_dict(timm_tensors(arch), target, VOVNET_TIMM)
+    conversion = convert_state_dict(timm_tensors(arch), target, VoVNetTimmFormat())
     assert conversion.backbone_only
     assert conversion.unused == ['head.fc.weight', 'head.fc.bias']
     target.backbone.load_state_dict(conversion.tensors, strict=True, assign=True)
 
 
 def test_gates_that_timm_does_not_have_are_open():
-    conversion = convert_state_dict(timm_tensors('V-39-eSE'), model_of(V39), VOVNET_TIMM)
+    conversion = convert_state_dict(timm_tensors('V-39-eSE'), model_of(V39), VoVNetTimmFormat())
     for block in ('stage4.OSA4_1', 'stage5.OSA5_1'):
         assert (conversion.tensors[f'{block}.ese.fc.weight'] == 0).all()
         assert (conversion.tensors[f'{block}.ese.fc.bias'] == 3).all()
@@ -79,7 +79,7 @@ def test_open_gates_give_the_outputs_of_a_network_without_them():
     last = VoVNet('V-39-eSE', ese_on='last')
     last.init_weights()
     source = {timm_name(k): v for k, v in last.state_dict().items()}
-    conversion = convert_state_dict(source, model_of(V39), VOVNET_TIMM)
+    conversion = convert_state_dict(source, model_of(V39), VoVNetTimmFormat())
     everywhere = VoVNet('V-39-eSE')
     everywhere.load_state_dict(conversion.tensors, strict=True)
     x = torch.randn(1, 3, 32, 32)
@@ -92,7 +92,7 @@ def test_no_gate_is_added_where_the_config_wants_none():
     config = Config.fromfile(V39)
     config.model.backbone.ese_on = 'last'
     target = build_on_meta(config)
-    conversion = convert_state_dict(timm_tensors('V-39-eSE'), target, VOVNET_TIMM)
+    conversion = convert_state_dict(timm_tensors('V-39-eSE'), target, VoVNetTimmFormat())
     assert conversion.notes == []
     target.backbone.load_state_dict(conversion.tensors, strict=True, assign=True)
 
@@ -101,8 +101,8 @@ def test_a_missing_gate_of_a_last_block_is_not_made_up():
     # eca_vovnet39b has another gate there.
     source = timm_tensors('V-39-eSE')
     del source['stages.2.blocks.1.attn.fc.weight'], source['stages.2.blocks.1.attn.fc.bias']
-    with pytest.raises(ValueError, match=r'missing: backbone\.stage4\.OSA4_2\.ese\.fc\.weight'):
-        convert_state_dict(source, model_of(V39), VOVNET_TIMM)
+    with pytest.raises(ValueError, match=r'missing: stage4\.OSA4_2\.ese\.fc\.weight'):
+        convert_state_dict(source, model_of(V39), VoVNetTimmFormat())
 
 
 def first_convolution(weight, x):
@@ -119,8 +119,8 @@ def first_convolution(weight, x):
 )
 def test_folded_weights_see_the_configs_images_as_timm_saw_its_own(preprocessor):
     weight = torch.randn(8, 3, 3, 3)
-    conversion = Conversion({'stem.stem_1.conv.weight': weight})
-    fold_normalization(conversion, Config(dict(model=dict(data_preprocessor=preprocessor))))
+    conversion = Conversion({'stem.stem_1.conv.weight': weight}, backbone_only=True)
+    VoVNetTimmFormat(fold_normalization=True).adapt_to_images(conversion, preprocessor)
     rgb = torch.rand(1, 3, 9, 9) * 255
     as_timm = rgb / 255 - torch.tensor([0.485, 0.456, 0.406])[:, None, None]
     as_timm = as_timm / torch.tensor([0.229, 0.224, 0.225])[:, None, None]
@@ -134,9 +134,9 @@ def test_folded_weights_see_the_configs_images_as_timm_saw_its_own(preprocessor)
 
 
 def test_another_mean_cannot_be_folded():
-    config = Config(dict(model=dict(data_preprocessor=dict(mean=[0.0, 0.0, 0.0], std=[1.0, 1.0, 1.0]))))
+    conversion = Conversion({'stem.stem_1.conv.weight': torch.zeros(1, 3, 3, 3)}, backbone_only=True)
     with pytest.raises(ValueError, match='another mean cannot be folded'):
-        fold_normalization(Conversion({'stem.stem_1.conv.weight': torch.zeros(1, 3, 3, 3)}), config)
+        VoVNetTimmFormat(fold_normalization=True).adapt_to_images(conversion, dict(mean=[0.0] * 3, std=[1.0] * 3))
 
 
 @pytest.mark.parametrize('fold', [False, True])
@@ -145,7 +145,7 @@ def test_tool_folds_or_warns(tmp_path, convert, fold):
     torch.save(source, tmp_path / 'in.pth')
     config = CONFIGS / 'centermask-lite_v19-slim-dw_fpn_ms-4x_coco.py'
     options = ['--fold-normalization'] if fold else []
-    code, printed, _ = convert('vovnet_timm', tmp_path / 'in.pth', tmp_path / 'out.pth', config, *options)
+    code, printed, _ = convert('vovnet-timm', tmp_path / 'in.pth', tmp_path / 'out.pth', config, *options)
     assert code == 0
     assert 'not used: head.fc.weight, head.fc.bias' in printed
     assert ('normalisation folded into stem.stem_1.conv.weight' in printed) == fold
@@ -159,7 +159,7 @@ def test_tool_fails_on_a_missing_tensor_and_writes_nothing(tmp_path, convert):
     del source['stages.1.blocks.0.conv_concat.bn.bias']
     torch.save(source, tmp_path / 'in.pth')
     config = CONFIGS / 'centermask-lite_v19-slim-dw_fpn_ms-4x_coco.py'
-    code, _, error = convert('vovnet_timm', tmp_path / 'in.pth', tmp_path / 'out.pth', config)
+    code, _, error = convert('vovnet-timm', tmp_path / 'in.pth', tmp_path / 'out.pth', config)
     assert code != 0
     assert 'stage3.OSA3_1.concat.norm.bias' in error
     assert not (tmp_path / 'out.pth').exists()

@@ -19,7 +19,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 from helpers.golden import GOLDENS, golden_keys, golden_state_dict
-from mmkd.converters import CENTERMASK2, convert_state_dict
+from mmkd.converters import CenterMask2Format, convert_state_dict
 from mmkd.registry import MODELS
 
 CONFIGS = Path(__file__).parents[2] / 'configs' / 'centermask'
@@ -62,7 +62,7 @@ def _converted(model: str) -> tuple[torch.nn.Module, dict[str, str]]:
     with DefaultScope.overwrite_default_scope('mmdet'):
         detector = MODELS.build(config.model)
     state = golden_state_dict(golden_keys(f'centermask2-{model}'))
-    conversion = convert_state_dict(state, detector, CENTERMASK2)
+    conversion = convert_state_dict(state, detector, CenterMask2Format())
     assert not conversion.unused
     detector.load_state_dict(conversion.tensors, strict=True)
     return detector.eval(), {theirs: ours for ours, theirs in conversion.sources.items()}

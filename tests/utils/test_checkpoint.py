@@ -10,15 +10,9 @@ from mmengine.config import ConfigDict
 from mmengine.logging import MessageHub
 from torch import nn
 
-from mmkd.utils.checkpoint import (
-    CheckpointError,
-    check_start_fits,
-    check_state_dict_fits,
-    load_checkpoint_file,
-    state_dict_of,
-    strip_prefix,
-)
-from mmkd.utils.errors import UserError
+from mmkd.utils.checkpoint import load_checkpoint_file
+from mmkd.utils.errors import CheckpointError, UserError
+from mmkd.utils.state_dict import check_start_fits, check_state_dict_fits, state_dict_of, strip_prefix
 
 
 def small_model():
@@ -192,7 +186,7 @@ def test_missing_keys_are_counted_and_named():
     state_dict['conv.weight'] = state_dict.pop('module.conv.weight')
     message = (
         r"^teacher\.ckpt: 5 of 6 keys are missing, first 'conv.bias'; "
-        r"5 keys of the file are not in the model, first 'module.conv.bias'\."
+        r"5 keys of the file are not in the model, first 'module.conv.bias'"
     )
     with pytest.raises(ValueError, match=message):
         check_state_dict_fits(small_model(), state_dict, 'teacher.ckpt')
@@ -223,7 +217,7 @@ def test_a_start_may_lack_parts_and_have_others():
 
 def test_a_start_may_have_another_number_of_classes_and_says_what_stays_at_random(monkeypatch):
     said = []
-    monkeypatch.setattr('mmkd.utils.checkpoint.print_log', lambda message, **kwargs: said.append(message))
+    monkeypatch.setattr('mmkd.utils.state_dict.print_log', lambda message, **kwargs: said.append(message))
     check_start_fits(Detector(classes=1), Detector(classes=80).state_dict(), 'load_from: a.pth')
     assert said == [
         'load_from: a.pth: 2 tensors are for another number of classes and stay as they are: head.1.weight, head.1.bias'

@@ -11,8 +11,9 @@ from helpers.foreign_files import served
 from mmengine.runner import checkpoint
 
 from mmkd.utils import download
-from mmkd.utils.checkpoint import CheckpointError, CheckpointNotFoundError, load_checkpoint_file
+from mmkd.utils.checkpoint import load_checkpoint_file
 from mmkd.utils.download import open_address
+from mmkd.utils.errors import CheckpointError, CheckpointNotFoundError
 
 WEIGHTS = dict(state_dict=dict(weight=torch.arange(3.0)))
 

@@ -9,7 +9,7 @@ from .files import bytes_of, text
 from .row import Row
 
 ESPNET = 'mmkd::espnet/espnet-c_40k_camvid-480x360.py'
-CONVERT = f'convert/espnet x.pth out.pth --config {ESPNET}'
+CONVERT = f'convert x.pth out.pth --from espnet --config {ESPNET}'
 
 TOOLS = [
     Row('a converter: no file', CONVERT, r'x.pth.* does not exist'),
@@ -27,7 +27,9 @@ TOOLS = [
         r'x.pth.*could run code',
         lambda folder: save_malicious(folder / 'x.pth', folder / 'code_ran'),
     ),
-    Row('a converter: no config', 'convert/espnet x.pth out.pth --config no.py', r"config: 'no.py' is not a file"),
+    Row('a converter: no config', CONVERT.replace(ESPNET, 'no.py'), r"config: 'no.py' is not a file"),
+    Row('a converter: no such format', CONVERT.replace('espnet --', 'esp --'), "--from: 'esp' is no format"),
+    Row('a converter: an option of another format', f'{CONVERT} --plain-norm', '--plain-norm: --from espnet has no'),
     Row('VOC to COCO: no folder', 'dataset/voc_sbd_to_coco nowhere out', r'nowhere'),
     Row('curves: no work dir', 'visualize/curves nowhere --out a.png', r"work_dirs: 'nowhere' does not exist"),
     Row('curves: a work dir without a log', 'visualize/curves data --out a.png', r'data'),

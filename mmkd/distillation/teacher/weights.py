@@ -9,15 +9,9 @@ import torch
 from mmengine.logging import print_log
 from torch import nn
 
-from mmkd.utils.checkpoint import (
-    CheckpointError,
-    check_state_dict_fits,
-    checkpoint_key,
-    load_checkpoint_file,
-    missing_keys,
-    state_dict_of,
-    strip_prefix,
-)
+from mmkd.utils.checkpoint import checkpoint_key, load_checkpoint_file
+from mmkd.utils.errors import CheckpointError
+from mmkd.utils.state_dict import check_state_dict_fits, missing_keys, state_dict_of, strip_prefix
 
 __all__ = ['load_teacher_weights']
 

@@ -14,7 +14,8 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from mmkd.registry import HOOKS
-from mmkd.utils.checkpoint import load_checkpoint_file, strip_prefix
+from mmkd.utils.checkpoint import load_checkpoint_file
+from mmkd.utils.state_dict import strip_prefix
 from mmkd.utils.student import STUDENT_PREFIX, is_distillation, student_of
 
 from .durable_checkpoint_hook import DurableCheckpointHook, write_file

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from mmengine.model import BaseModule
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmkd.registry import MODELS
 
 from ..utils import recompute
 from .dla_layers import BasicBlock, Bottleneck, Tree, conv_level
-from .pretrained import load_pretrained_backbone, without_pretrained
+from .staged_backbone import StagedBackbone
 
 __all__ = ['DLA', 'DLAArch']
 
@@ -33,7 +31,7 @@ _FULL = (16, 32, 128, 256, 512, 1024)
 
 
 @MODELS.register_module()
-class DLA(BaseModule):
+class DLA(StagedBackbone):
     """Deep layer aggregation (Yu et al., CVPR 2018, table 1): level i has stride 2^i, for i = 0 to 5.
 
     Names of parameters are those of the original, and its ImageNet files load with ``init_cfg=dict(type='Pretrained',
@@ -92,27 +90,23 @@ class DLA(BaseModule):
                 dict(type='Kaiming', layer='Conv2d'),
                 dict(type='Constant', val=1, layer=['_BatchNorm', 'GroupNorm']),
             ]
-        super().__init__(init_cfg)
+        levels = [f'level{i}' for i in range(6)]
+        frozen_parts = [('base_layer', *levels[:2]), *((level,) for level in levels[2:])]
+        super().__init__(levels, frozen_parts, out_indices, frozen_stages, norm_eval, init_cfg)
         if depth not in self.arch_settings:
             raise ValueError(f'DLA: depth is {depth!r}, expected one of {", ".join(map(repr, self.arch_settings))}')
-        self.out_indices = _checked_out_indices(out_indices)
-        if frozen_stages not in range(-1, 5):
-            raise ValueError(f'DLA: frozen_stages is {frozen_stages!r}, expected -1 (nothing) to 4 (all levels)')
         self.arch = self.arch_settings[depth]
-        self.frozen_stages = frozen_stages
         self.norm_cfg = norm_cfg or dict(type='BN', requires_grad=True)
-        self.norm_eval = norm_eval
         self.with_cp = with_cp
         self.out_channels = tuple(self.arch.channels[i] for i in self.out_indices)
 
         self.base_layer = conv_level(in_channels, self.arch.channels[0], 7, self.norm_cfg)
-        self.num_levels = max(self.out_indices) + 1
-        for index in range(self.num_levels):
+        for index, name in enumerate(self.stages):
             level = self._make_level(index)
             if with_cp:
                 recompute(level)
-            self.add_module(f'level{index}', level)
-        self._freeze_stages()
+            self.add_module(name, level)
+        self.freeze()
 
     def _make_level(self, index: int) -> nn.Module:
         channels = self.arch.channels
@@ -136,23 +130,9 @@ class DLA(BaseModule):
             cardinality=self.arch.cardinality,
         )
 
-    def init_weights(self) -> None:
-        """Initialises as ``init_cfg`` says.
-
-        Raises:
-            FileNotFoundError: The file of ``dict(type='Pretrained', checkpoint=...)`` does not exist.
-            ValueError: It does not have all weights of this backbone.
-        """
-        with without_pretrained(self) as pretrained:
-            super().init_weights()
-        for config in pretrained:
-            options = {key: value for key, value in config.items() if key != 'type'}
-            load_pretrained_backbone(self, unused=self.unused_projections(), **options)
-
     def unused_projections(self) -> list[str]:
         """Beginnings of the names of parameters that the original's files have and no output depends on."""
-        levels = [(f'level{i}.', getattr(self, f'level{i}')) for i in range(2, self.num_levels)]
-        return [name for prefix, level in levels for name in level.unused_projections(prefix)]
+        return [name for level in self.stages[2:] for name in getattr(self, level).unused_projections(f'{level}.')]
 
     def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs) -> None:
         unused = tuple(prefix + name for name in self.unused_projections())
@@ -166,7 +146,7 @@ class DLA(BaseModule):
         Raises:
             ValueError: The sides of the image are not multiples of the largest stride.
         """
-        stride = 2 ** (self.num_levels - 1)
+        stride = 2 ** (len(self.stages) - 1)
         if x.shape[-2] % stride or x.shape[-1] % stride:
             raise ValueError(
                 f'DLA: the images are {x.shape[-2]} x {x.shape[-1]}, expected multiples of {stride}: '
@@ -174,34 +154,8 @@ class DLA(BaseModule):
             )
         x = self.base_layer(x)
         outs = []
-        for index in range(self.num_levels):
-            x = getattr(self, f'level{index}')(x)
+        for index, name in enumerate(self.stages):
+            x = getattr(self, name)(x)
             if index in self.out_indices:
                 outs.append(x)
         return tuple(outs)
-
-    def train(self, mode: bool = True) -> DLA:
-        """As ``nn.Module.train``, but what is frozen stays in eval mode."""
-        super().train(mode)
-        self._freeze_stages()
-        if mode and self.norm_eval:
-            for module in self.modules():
-                if isinstance(module, _BatchNorm):
-                    module.eval()
-        return self
-
-    def _freeze_stages(self) -> None:
-        if self.frozen_stages < 0:
-            return
-        for name in ['base_layer', *(f'level{i}' for i in range(self.frozen_stages + 2))]:
-            module = getattr(self, name, None)
-            if module is not None:
-                module.eval()
-                module.requires_grad_(False)
-
-
-def _checked_out_indices(out_indices: Sequence[int]) -> tuple[int, ...]:
-    out_indices = tuple(out_indices)
-    if not out_indices or sorted(set(out_indices)) != list(out_indices) or not set(out_indices) <= set(range(6)):
-        raise ValueError(f'DLA: out_indices is {out_indices!r}, expected increasing values of 0 to 5')
-    return out_indices

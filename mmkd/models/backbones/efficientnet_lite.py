@@ -5,16 +5,20 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 from mmdet.models.backbones import EfficientNet
 from mmdet.models.utils import make_divisible
 from mmengine.logging import print_log
-from torch import Tensor
 
 from mmkd.registry import MODELS
-from mmkd.utils.checkpoint import check_state_dict_fits, load_checkpoint_file, state_dict_of
+from mmkd.utils.state_dict import check_state_dict_fits
+
+from .efficientnet_lite_files import is_efficientnet_lite, load_weights
 
 __all__ = ['EfficientNetLite']
+
+T = TypeVar('T')
 
 # kernel, channels, stride, expansion, blocks: the stages of EfficientNet-B0
 STAGES = (
@@ -110,18 +114,19 @@ class EfficientNetLite(EfficientNet):
         return self
 
     def _load(self, ckpt: str) -> None:
-        # Here and not above: the converters stand on the registry that this module is being registered in.
-        from mmkd.converters.efficientnet_lite import PACKAGES, is_efficientnet_lite, packaged_file
-
-        state_dict = state_dict_of(load_checkpoint_file(packaged_file(ckpt) if ckpt in PACKAGES else ckpt))
-        if is_efficientnet_lite(state_dict):
-            state_dict = self._renamed(state_dict)
+        state_dict = self.own_names(load_weights(ckpt))
         check_state_dict_fits(self, state_dict, name=f'EfficientNetLite: ckpt {ckpt}')
         self.load_state_dict(state_dict, strict=False)
         print_log(f'backbone weights from {ckpt}', logger='current')
 
-    def _renamed(self, source: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The package's tensors under this backbone's names, as far as it has such blocks."""
+    def own_names(self, source: Mapping[str, T]) -> dict[str, T]:
+        """What is given by name, tensors for example, under the names of this module, as far as it has such blocks.
+
+        Args:
+            source: It, under these names already or under those of the packages.
+        """
+        if not is_efficientnet_lite(source):
+            return dict(source)
         found = {match.groups() for key in self.state_dict() if (match := re.match(r'layers\.(\d+)\.(\d+)\.', key))}
         places = sorted((int(layer), int(block)) for layer, block in found)
         parts = dict(

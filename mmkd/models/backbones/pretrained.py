@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from mmengine.logging import print_log
 from mmengine.model import BaseModule, PretrainedInit
 from torch import nn
 
-from mmkd.utils.checkpoint import (
-    CheckpointError,
-    CheckpointNotFoundError,
-    check_state_dict_fits,
-    checkpoint_key,
-    load_checkpoint_file,
-    state_dict_of,
-    strip_prefix,
-)
+from mmkd.utils.checkpoint import checkpoint_key, load_checkpoint_file
+from mmkd.utils.errors import CheckpointNotFoundError
+from mmkd.utils.state_dict import check_state_dict_fits, rename_by_rules, state_dict_of, strip_module, strip_prefix
+
+from .original_names import BACKBONE_RULES
 
 __all__ = ['load_pretrained_backbone', 'without_pretrained']
 
@@ -39,9 +34,7 @@ def without_pretrained(module: BaseModule) -> Iterator[list[dict]]:
         module.init_cfg = init_cfg
 
 
-def load_pretrained_backbone(
-    module: nn.Module, checkpoint: str, prefix: str | None = None, unused: Sequence[str] = (), **kwargs
-) -> None:
+def load_pretrained_backbone(module: nn.Module, checkpoint: str, prefix: str | None = None, **kwargs) -> None:
     """Fills a backbone from a file; mmengine would do nothing but warn when no name of the file fits.
 
     Names are mmkd's, or those of centermask2 and maskrcnn-benchmark with whatever they put before a backbone. Offsets
@@ -51,17 +44,12 @@ def load_pretrained_backbone(
         module: The backbone.
         checkpoint: A file, or the address of one (``https://...``, ``open-mmlab://...``).
         prefix: Of all names only those that begin with it are looked at, without it: ``'backbone.'``.
-        unused: Beginnings of names in the file that nothing depends on and the backbone does not have.
         **kwargs: Other keys of mmengine's ``Pretrained``; unused.
 
     Raises:
         CheckpointError: The file cannot be read, or weights are missing, of another shape, or of layers that the
             backbone lacks; names them.
     """
-    # Here and not above: the converters stand on the registry that this module is being registered in.
-    from mmkd.converters.backbones import BACKBONE_RULES
-    from mmkd.converters.engine import rename_by_rules
-
     name = f'backbone.init_cfg.checkpoint {checkpoint}'
     try:
         with checkpoint_key('backbone.init_cfg.checkpoint'):
@@ -71,7 +59,7 @@ def load_pretrained_backbone(
             f'{error}. configs/centermask/README.md says where weights come from; backbone.init_cfg=None starts from '
             'random ones'
         ) from error
-    state_dict = {re.sub(r'^(module\.)+', '', key): value for key, value in state_dict_of(content, name).items()}
+    state_dict = strip_module(state_dict_of(content, name))
     if prefix:
         state_dict = strip_prefix(state_dict, prefix)
     own = module.state_dict()
@@ -79,16 +67,7 @@ def load_pretrained_backbone(
         renamed = (rename_by_rules(key, BACKBONE_RULES) or '').removeprefix('backbone.')
         if key not in own and renamed:
             state_dict[renamed] = state_dict.pop(key)
-    offsets = {key: value for key, value in own.items() if '.conv_offset.' in key}
-    check_state_dict_fits(module, offsets | state_dict, name=name)
-    # A V-39 finds all that it needs in a V-99, and would take a part of it.
-    children = {key.partition('.')[0] for key in own}
-    surplus = [key for key in state_dict if key not in own and key.partition('.')[0] in children]
-    surplus = [key for key in surplus if not key.endswith('num_batches_tracked') and not key.startswith(tuple(unused))]
-    if surplus:
-        raise CheckpointError(
-            f'{name}: {len(surplus)} of its weights have no place in the backbone, first {surplus[0]!r}. Is it of '
-            'another or larger variant than the config?'
-        )
+    offsets = [key for key in own if '.conv_offset.' in key]
+    check_state_dict_fits(module, state_dict, name, optional=offsets, own_depth=1)
     module.load_state_dict(state_dict, strict=False)
     print_log(f'backbone weights from {checkpoint}', logger='current')

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
 
 from mmengine.logging import print_log
 from mmengine.model import BaseModule
@@ -11,9 +12,14 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmkd.registry import MODELS
-from mmkd.utils.checkpoint import check_state_dict_fits, load_checkpoint_file, state_dict_of
+from mmkd.utils.errors import CheckpointError
+from mmkd.utils.state_dict import check_state_dict_fits
+
+from .efficientnet_lite_files import is_efficientnet_lite, load_weights, rename_efficientnet_lite
 
 __all__ = ['TimmBackbone']
+
+T = TypeVar('T')
 
 
 @MODELS.register_module()
@@ -127,30 +133,32 @@ class TimmBackbone(BaseModule):
         end = max(i for i, (name, _) in enumerate(modules) if f'{name}.'.startswith(f'{last}.'))
         return [module for name, module in modules[: end + 1] if name and not last.startswith(f'{name}.')]
 
-    def _load(self, ckpt: str) -> None:
-        # Here and not above: the converters stand on the registry that this module is being registered in.
-        from mmkd.converters.efficientnet_lite import (
-            PACKAGES,
-            is_efficientnet_lite,
-            packaged_file,
-            rename_efficientnet_lite,
-        )
+    def own_names(self, source: Mapping[str, T]) -> dict[str, T]:
+        """What is given by name, tensors for example, under the names of this module.
 
-        what = f'TimmBackbone: ckpt {ckpt}'
-        state_dict = state_dict_of(load_checkpoint_file(packaged_file(ckpt) if ckpt in PACKAGES else ckpt))
+        Args:
+            source: It, under timm's names of the whole network or under those of the packages.
+
+        Raises:
+            ValueError: The names are of another variant.
+        """
         own = self.timm_model.state_dict()
-        if is_efficientnet_lite(state_dict):
-            try:
-                state_dict = rename_efficientnet_lite(state_dict, self._names)
-            except ValueError as error:
-                raise ValueError(f'{what}: {error}') from error
+        if is_efficientnet_lite(source):
+            source = rename_efficientnet_lite(source, self._names)
         # timm's networks of levels hold the stages of some families side by side, and name them stages_0 for stages.0
-        state_dict = {
-            key if key in own else re.sub(r'^(\w+)\.(\d+)\.', r'\1_\2.', key): value
-            for key, value in state_dict.items()
-        }
-        check_state_dict_fits(self.timm_model, state_dict, name=what)
-        self.timm_model.load_state_dict(state_dict, strict=False)
+        flat = {key: key if key in own else re.sub(r'^(\w+)\.(\d+)\.', r'\1_\2.', key) for key in source}
+        return {f'timm_model.{flat[key]}': value for key, value in source.items()}
+
+    def _load(self, ckpt: str) -> None:
+        what = f'TimmBackbone: ckpt {ckpt}'
+        try:
+            state_dict = self.own_names(load_weights(ckpt))
+        except CheckpointError:
+            raise
+        except ValueError as error:
+            raise ValueError(f'{what}: {error}') from error
+        check_state_dict_fits(self, state_dict, name=what)
+        self.load_state_dict(state_dict, strict=False)
         print_log(f'backbone weights from {ckpt}', logger='current')
 
 

@@ -6,15 +6,12 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from mmengine.model import BaseModule
-from mmengine.model.weight_init import constant_init
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmkd.registry import MODELS
 
 from ..utils import recompute
-from .pretrained import load_pretrained_backbone, without_pretrained
+from .staged_backbone import StagedBackbone
 from .vovnet_layers import OSABlock, conv_norm_relu, depthwise_conv_norm_relu, ordinary_name
 
 __all__ = ['VoVNet', 'VoVNetArch']
@@ -36,7 +33,7 @@ _FULL = ((128, 160, 192, 224), (256, 512, 768, 1024))
 
 
 @MODELS.register_module()
-class VoVNet(BaseModule):
+class VoVNet(StagedBackbone):
     """VoVNetV2 with effective squeeze-and-excitation (Lee and Park, CenterMask, CVPR 2020, section 3.3).
 
     The stages work at strides 4, 8, 16 and 32. The original's ImageNet files load with
@@ -101,16 +98,13 @@ class VoVNet(BaseModule):
                 dict(type='Kaiming', layer='Conv2d', mode='fan_in'),
                 dict(type='Constant', val=1, layer=['_BatchNorm', 'GroupNorm']),
             ]
-        super().__init__(init_cfg)
+        stages = [f'stage{i}' for i in range(2, 6)]
+        frozen_parts = [('stem',), *((stage,) for stage in stages)]
+        super().__init__(stages, frozen_parts, out_indices, frozen_stages, norm_eval, init_cfg)
         _check_choice('arch', arch, self.arch_settings)
         _check_choice('ese_on', ese_on, ('all', 'last'))
         self.arch = self.arch_settings[arch]
-        self.out_indices = _checked_out_indices(out_indices)
-        if frozen_stages not in range(-1, 5):
-            raise ValueError(f'VoVNet: frozen_stages is {frozen_stages!r}, expected -1 (nothing) to 4 (all stages)')
-        self.frozen_stages = frozen_stages
         self.norm_cfg = norm_cfg or dict(type='BN', requires_grad=True)
-        self.norm_eval = norm_eval
         self.ese_on = ese_on
         self.with_cp = with_cp
         self.out_channels = tuple(self.arch.out_channels[i] for i in self.out_indices)
@@ -118,10 +112,9 @@ class VoVNet(BaseModule):
 
         self.stem = self._make_stem(in_channels)
         channels = (self.arch.stem_channels[-1], *self.arch.out_channels)
-        for index in range(max(self.out_indices) + 1):
-            stage = self._make_stage(index, channels[index], dcn_of_stages[index])
-            self.add_module(f'stage{index + 2}', stage)
-        self._freeze_stages()
+        for index, name in enumerate(self.stages):
+            self.add_module(name, self._make_stage(index, channels[index], dcn_of_stages[index]))
+        self.freeze()
 
     def _checked_dcn(self, arch: str, stage_with_dcn: Sequence[bool], dcn: dict | None) -> list[dict | None]:
         if len(stage_with_dcn) != 4:
@@ -168,21 +161,6 @@ class VoVNet(BaseModule):
             modules[f'OSA{index + 2}_{i + 1}'] = block
         return nn.Sequential(modules)
 
-    def init_weights(self) -> None:
-        """Initialises as ``init_cfg`` says, with the offsets of deformable layers at zero unless a file has them.
-
-        Raises:
-            FileNotFoundError: The file of ``dict(type='Pretrained', checkpoint=...)`` does not exist.
-            ValueError: It does not have all weights of this backbone.
-        """
-        with without_pretrained(self) as pretrained:
-            super().init_weights()
-        for module in self.modules():
-            if hasattr(module, 'conv_offset'):
-                constant_init(module.conv_offset, 0)
-        for config in pretrained:
-            load_pretrained_backbone(self, **{key: value for key, value in config.items() if key != 'type'})
-
     def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs) -> None:
         for key in [key for key in state_dict if key.startswith(prefix) and '/' in key]:
             state_dict[prefix + ordinary_name(key[len(prefix) :])] = state_dict.pop(key)
@@ -192,40 +170,13 @@ class VoVNet(BaseModule):
         """Image (N, in_channels, H, W) to one feature map (N, C, H / stride, W / stride) for each of out_indices."""
         x = self.stem(x)
         outs = []
-        for index in range(max(self.out_indices) + 1):
-            x = getattr(self, f'stage{index + 2}')(x)
+        for index, name in enumerate(self.stages):
+            x = getattr(self, name)(x)
             if index in self.out_indices:
                 outs.append(x)
         return tuple(outs)
-
-    def train(self, mode: bool = True) -> VoVNet:
-        """As ``nn.Module.train``, but what is frozen stays in eval mode."""
-        super().train(mode)
-        self._freeze_stages()
-        if mode and self.norm_eval:
-            for module in self.modules():
-                if isinstance(module, _BatchNorm):
-                    module.eval()
-        return self
-
-    def _freeze_stages(self) -> None:
-        names = ['stem', *(f'stage{i}' for i in range(2, 6))][: self.frozen_stages + 1]
-        for name in names:
-            module = getattr(self, name, None)
-            if module is not None:
-                module.eval()
-                module.requires_grad_(False)
 
 
 def _check_choice(key: str, value, choices) -> None:
     if value not in choices:
         raise ValueError(f'VoVNet: {key} is {value!r}, expected one of {", ".join(map(repr, choices))}')
-
-
-def _checked_out_indices(out_indices: Sequence[int]) -> tuple[int, ...]:
-    out_indices = tuple(out_indices)
-    if not out_indices or sorted(set(out_indices)) != list(out_indices) or not set(out_indices) <= set(range(4)):
-        raise ValueError(
-            f'VoVNet: out_indices is {out_indices!r}, expected increasing values of 0 (stage 2) to 3 (stage 5)'
-        )
-    return out_indices

@@ -10,7 +10,7 @@ from mmengine.runner import checkpoint as mmengine_loaders
 from torch import nn
 
 from mmkd.registry import MODELS
-from mmkd.utils.checkpoint import CheckpointError
+from mmkd.utils.errors import CheckpointError
 
 
 class Backbone(BaseModule):

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mmkd.converters.efficientnet_lite import PACKAGES, packaged_file, rename_efficientnet_lite
 from mmkd.models import TimmBackbone
+from mmkd.models.backbones.efficientnet_lite_files import PACKAGES, packaged_file, rename_efficientnet_lite
 
 LITE0 = 'tf_efficientnet_lite0'
 
@@ -149,7 +149,7 @@ def test_a_file_of_another_variant_is_refused(timm, original, tmp_path):
     with pytest.raises(ValueError, match=r'other\.pth: it has 15 blocks, the model 16'):
         TimmBackbone(LITE0, ckpt=str(path)).init_weights()
     torch.save({**state_dict, '_conv_stem.weight': torch.zeros(16, 3, 3, 3)}, path)
-    with pytest.raises(ValueError, match=r"other\.pth: 1 of .* another shape, first 'conv_stem.weight'"):
+    with pytest.raises(ValueError, match=r"other\.pth: 1 of .* another shape, first 'timm_model.conv_stem.weight'"):
         TimmBackbone(LITE0, ckpt=str(path)).init_weights()
     torch.save({**state_dict, '_blocks.3._se_reduce.weight': torch.zeros(1)}, path)
     with pytest.raises(ValueError, match="'_blocks.3._se_reduce.weight' is no name of an EfficientNet-Lite"):

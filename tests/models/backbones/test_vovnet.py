@@ -20,7 +20,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmkd.models.backbones import VoVNet
 from mmkd.models.backbones.vovnet_layers import EffectiveSEModule, OSABlock, conv_norm_relu, ordinary_name
-from mmkd.utils.checkpoint import check_state_dict_fits
+from mmkd.utils.state_dict import check_state_dict_fits
 
 DCN = dict(dcn=dict(type='DCNv2', deform_groups=1), stage_with_dcn=(False, True, True, True))
 TINY = 'V-19-slim-dw-eSE'
@@ -426,7 +426,7 @@ def test_pretrained_file_of_a_larger_variant_is_refused(tmp_path):
     weights = {k: v for k, v in weights.items() if k.startswith(('stem', 'stage2', 'stage3'))}
     weights |= {k.replace('OSA3_1', 'OSA3_2'): v for k, v in weights.items() if 'OSA3_1' in k}
     torch.save(weights, tmp_path / 'larger.pth')
-    with pytest.raises(ValueError, match=r"have no place in the backbone, first 'stage3\.OSA3_2"):
+    with pytest.raises(ValueError, match=r"of the file are not in the model, first 'stage3\.OSA3_2"):
         pretrained_vovnet(tmp_path / 'larger.pth', arch='V-39-eSE', out_indices=(0, 1)).init_weights()
     torch.save({k: v for k, v in weights.items() if not k.startswith('stage3')}, tmp_path / 'smaller.pth')
     pretrained_vovnet(tmp_path / 'smaller.pth', arch='V-39-eSE', out_indices=(0,)).init_weights()
@@ -440,7 +440,7 @@ def test_pretrained_file_of_a_larger_variant_is_refused(tmp_path):
     [
         (dict(arch='V-40'), "arch is 'V-40', expected one of 'V-19-slim-dw-eSE'"),
         (dict(arch=TINY, ese_on='first'), "ese_on is 'first', expected one of 'all', 'last'"),
-        (dict(arch=TINY, out_indices=(3, 4)), r'out_indices is \(3, 4\), expected .* 0 \(stage 2\) to 3'),
+        (dict(arch=TINY, out_indices=(3, 4)), r'out_indices is \(3, 4\), expected .* 0 \(stage2\) to 3'),
         (dict(arch=TINY, out_indices=()), 'out_indices is'),
         (dict(arch=TINY, out_indices=(2, 1)), 'increasing'),
         (dict(arch=TINY, frozen_stages=5), 'frozen_stages is 5, expected -1'),

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 
-from torch import Tensor
+from mmkd.models.backbones.original_names import BACKBONE_RULES, PREFIX
 
-from .backbones import BACKBONE_RULES, RESNET_DETECTRON2_RULES
-from .engine import Family, rename_by_rules
+from .format import FORMATS, Format
 
-__all__ = ['CENTERMASK2', 'numbered', 'tower']
+__all__ = ['CenterMask2Format', 'numbered', 'tower']
 
 TOWERS = {'cls': 'cls_convs', 'bbox': 'reg_convs'}
 
@@ -33,9 +31,30 @@ MASK = r'roi_heads\.mask_head\.'
 MASK_IOU = r'roi_heads\.maskiou_head\.'
 WEIGHT = r'(weight|bias)'
 
+RESNET_RULES = (
+    (PREFIX + r'stem\.conv1\.weight', 'backbone.conv1.weight'),
+    (PREFIX + r'stem\.conv1\.norm\.(\w+)', r'backbone.bn1.\1'),
+    (
+        PREFIX + r'res([2-5])\.(\d+)\.conv([123])\.weight',
+        lambda m: f'backbone.layer{int(m[1]) - 1}.{m[2]}.conv{m[3]}.weight',
+    ),
+    (
+        PREFIX + r'res([2-5])\.(\d+)\.conv([123])\.norm\.(\w+)',
+        lambda m: f'backbone.layer{int(m[1]) - 1}.{m[2]}.bn{m[3]}.{m[4]}',
+    ),
+    (
+        PREFIX + r'res([2-5])\.(\d+)\.shortcut\.weight',
+        lambda m: f'backbone.layer{int(m[1]) - 1}.{m[2]}.downsample.0.weight',
+    ),
+    (
+        PREFIX + r'res([2-5])\.(\d+)\.shortcut\.norm\.(\w+)',
+        lambda m: f'backbone.layer{int(m[1]) - 1}.{m[2]}.downsample.1.{m[3]}',
+    ),
+)
+
 RULES = (
     *BACKBONE_RULES,
-    *RESNET_DETECTRON2_RULES,
+    *RESNET_RULES,
     (r'backbone\.fpn_lateral([345])\.' + WEIGHT, numbered('neck.lateral_convs.{}.conv.{}', 3)),
     (r'backbone\.fpn_output([345])\.' + WEIGHT, numbered('neck.fpn_convs.{}.conv.{}', 3)),
     (r'backbone\.top_block\.p([67])\.' + WEIGHT, numbered('neck.fpn_convs.{}.conv.{}', 3)),
@@ -54,8 +73,9 @@ RULES = (
 )
 
 
-def _rename(name: str, names: Mapping[str, Tensor]) -> str | None:
-    return rename_by_rules(name, RULES)
+@FORMATS.register_module('centermask2')
+class CenterMask2Format(Format):
+    """Detectors of centermask2, and ImageNet files of its backbones."""
 
-
-CENTERMASK2 = Family('centermask2 (detectron2)', _rename)
+    title = 'centermask2 (detectron2)'
+    rules = RULES

@@ -8,8 +8,8 @@ from convert_cases import CONFIGS, config_of, model_of
 from helpers.golden import BACKBONE_PREFIX, golden_keys, golden_state_dict
 from mmengine.config import Config
 
-from mmkd.converters import CENTERMASK_V1, convert_state_dict
-from mmkd.converters.engine import build_on_meta
+from mmkd.apis.convert import build_on_meta
+from mmkd.converters import CenterMaskFormat, convert_state_dict
 
 SLIM = 'centermask2-lite-V-19-slim-dw-eSE'
 # Name in centermask2, name in the first CenterMask.
@@ -66,7 +66,7 @@ def weights():
 def test_model_is_filled_exactly_by_the_older_names(model):
     shapes = {key: torch.empty(shape, device='meta') for key, shape in golden_keys(model).items()}
     target = model_of(config_of(model))
-    conversion = convert_state_dict(v1_tensors(model, shapes), target, CENTERMASK_V1)
+    conversion = convert_state_dict(v1_tensors(model, shapes), target, CenterMaskFormat())
     assert conversion.unused == []
     target.load_state_dict(conversion.tensors, strict=True, assign=True)
 
@@ -78,13 +78,13 @@ def test_resnet_has_the_names_of_torchvision_below_the_stem():
         'backbone.body.' + (f'stem.{key}' if key.startswith(('conv1', 'bn1')) else key): value
         for key, value in backbone.items()
     }
-    conversion = convert_state_dict(source, target, CENTERMASK_V1)
+    conversion = convert_state_dict(source, target, CenterMaskFormat())
     assert conversion.backbone_only
     target.backbone.load_state_dict(conversion.tensors, strict=True, assign=True)
 
 
 def test_rows_of_the_background_are_dropped(weights):
-    conversion = convert_state_dict(v1_tensors(SLIM, weights), model_of(config_of(SLIM)), CENTERMASK_V1)
+    conversion = convert_state_dict(v1_tensors(SLIM, weights), model_of(config_of(SLIM)), CenterMaskFormat())
     for ours, theirs in (
         ('roi_head.mask_head.conv_logits.weight', 'roi_heads.mask_head.predictor.weight'),
         ('roi_head.mask_head.conv_logits.bias', 'roi_heads.mask_head.predictor.bias'),
@@ -101,7 +101,7 @@ def test_frozen_norms_keep_their_function_with_the_eps_that_is_added_here(weight
     source = v1_tensors(SLIM, weights)
     tiny = torch.full_like(weights[f'{BACKBONE_PREFIX}{name}.running_var'], 2e-5)  # where eps would matter
     source[f'backbone.body.{name}.running_var'] = tiny
-    conversion = convert_state_dict(source, model_of(config_of(SLIM)), CENTERMASK_V1)
+    conversion = convert_state_dict(source, model_of(config_of(SLIM)), CenterMaskFormat())
     norm = torch.nn.BatchNorm2d(64).eval()
     norm.load_state_dict({k.rpartition('.')[2]: v for k, v in conversion.tensors.items() if 'stem_1.norm.' in k})
     x = torch.randn(1, 64, 3, 3)
@@ -113,7 +113,7 @@ def test_frozen_norms_keep_their_function_with_the_eps_that_is_added_here(weight
 def test_norms_that_were_trained_keep_their_variance(weights):
     source = v1_tensors(SLIM, weights)
     source['backbone.body.stem.stem_1/norm.num_batches_tracked'] = torch.tensor(7)
-    conversion = convert_state_dict(source, model_of(config_of(SLIM)), CENTERMASK_V1)
+    conversion = convert_state_dict(source, model_of(config_of(SLIM)), CenterMaskFormat())
     variance = conversion.tensors['backbone.stem.stem_1.norm.running_var']
     assert torch.equal(variance, weights[f'{BACKBONE_PREFIX}stem.stem_1/norm.running_var'])
     assert conversion.tensors['backbone.stem.stem_1.norm.num_batches_tracked'] == 7
@@ -121,18 +121,18 @@ def test_norms_that_were_trained_keep_their_variance(weights):
 
 def test_older_regression_is_warned_of_unless_the_config_has_it(weights):
     source = v1_tensors(SLIM, weights)
-    plain = convert_state_dict(source, model_of(config_of(SLIM)), CENTERMASK_V1)
+    plain = convert_state_dict(source, model_of(config_of(SLIM)), CenterMaskFormat())
     assert any("bbox_reg='exp_pixel'" in note for note in plain.notes)
     config = Config.fromfile(config_of(SLIM))
     older = Config.fromfile(CONFIGS / 'centermask1_v39_fpn_ms-3x_coco.py').model.bbox_head
     config.model.bbox_head.update({key: older[key] for key in ('bbox_reg', 'sqrt_score')})
-    told = convert_state_dict(source, build_on_meta(config), CENTERMASK_V1)
+    told = convert_state_dict(source, build_on_meta(config), CenterMaskFormat())
     assert not any('exp_pixel' in note or 'sqrt_score' in note for note in told.notes)
 
 
 def test_tool_reports_and_writes(weights, tmp_path, convert):
     torch.save({'model': {f'module.{k}': v for k, v in v1_tensors(SLIM, weights).items()}}, tmp_path / 'in.pth')
-    code, printed, _ = convert('centermask_v1', tmp_path / 'in.pth', tmp_path / 'out.pth', config_of(SLIM))
+    code, printed, _ = convert('centermask', tmp_path / 'in.pth', tmp_path / 'out.pth', config_of(SLIM))
     assert code == 0
     assert 'used 194 of 194 tensors' in printed
     assert 'WARNING: the first CenterMask regresses exp(scale * x) pixels' in printed
@@ -143,7 +143,7 @@ def test_tool_fails_on_a_missing_tensor_and_writes_nothing(weights, tmp_path, co
     source = v1_tensors(SLIM, weights)
     del source['rpn.head.centerness.bias']
     torch.save({'model': source}, tmp_path / 'in.pth')
-    code, _, error = convert('centermask_v1', tmp_path / 'in.pth', tmp_path / 'out.pth', config_of(SLIM))
+    code, _, error = convert('centermask', tmp_path / 'in.pth', tmp_path / 'out.pth', config_of(SLIM))
     assert code != 0
     assert 'bbox_head.conv_centerness.bias' in error
     assert not (tmp_path / 'out.pth').exists()

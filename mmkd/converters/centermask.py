@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from torch import nn
 
-from torch import Tensor, nn
+from mmkd.models.backbones.original_names import BACKBONE_RULES, PREFIX
 
-from .backbones import BACKBONE_RULES, RESNET_BENCHMARK_RULES
-from .detectron2 import WEIGHT, numbered, tower
-from .engine import BACKBONE, COUNTER, Conversion, Family, rename_by_rules
+from .centermask2 import WEIGHT, numbered, tower
+from .format import BACKBONE, COUNTER, FORMATS, Conversion, Format
 
-__all__ = ['CENTERMASK_V1', 'FROZEN_BN_EPS']
+__all__ = ['FROZEN_BN_EPS', 'CenterMaskFormat']
 
 FROZEN_BN_EPS = 1e-5
 
@@ -21,7 +20,8 @@ MASK_IOU = r'roi_heads\.maskiou\.'
 
 RULES = (
     *BACKBONE_RULES,
-    *RESNET_BENCHMARK_RULES,
+    (PREFIX + r'stem\.(conv1|bn1)\.(\w+)', r'backbone.\1.\2'),
+    (PREFIX + r'(layer[1-4]\.\d+\.(?:conv\d|bn\d|downsample\.[01])\.\w+)', r'backbone.\1'),
     # 2 is C3 here: the pyramid counts the stages of the backbone from 1.
     (FPN + r'fpn_inner([234])\.' + WEIGHT, numbered('neck.lateral_convs.{}.conv.{}', 2)),
     (FPN + r'fpn_layer([234])\.' + WEIGHT, numbered('neck.fpn_convs.{}.conv.{}', 2)),
@@ -40,16 +40,6 @@ RULES = (
     (MASK_IOU + r'predictor\.maskiou\.' + WEIGHT, r'roi_head.mask_iou_head.fc_mask_iou.\1'),
 )
 WITH_BACKGROUND = ('roi_head.mask_head.conv_logits.', 'roi_head.mask_iou_head.fc_mask_iou.')
-
-
-def _rename(name: str, names: Mapping[str, Tensor]) -> str | None:
-    return rename_by_rules(name, RULES)
-
-
-def _adapt(conversion: Conversion, model: nn.Module) -> None:
-    _drop_background(conversion, model)
-    _move_eps_of_frozen_norms(conversion)
-    _note_differences(conversion, model)
 
 
 def _drop_background(conversion: Conversion, model: nn.Module) -> None:
@@ -93,4 +83,14 @@ def _note_differences(conversion: Conversion, model: nn.Module) -> None:
         )
 
 
-CENTERMASK_V1 = Family('CenterMask (maskrcnn-benchmark)', _rename, _adapt)
+@FORMATS.register_module('centermask')
+class CenterMaskFormat(Format):
+    """Detectors of the first CenterMask."""
+
+    title = 'CenterMask (maskrcnn-benchmark)'
+    rules = RULES
+
+    def adapt(self, conversion: Conversion, model: nn.Module) -> None:
+        _drop_background(conversion, model)
+        _move_eps_of_frozen_norms(conversion)
+        _note_differences(conversion, model)
