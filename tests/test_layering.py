@@ -10,7 +10,8 @@ PACKAGE = ROOT / 'mmkd'
 
 # part of the package -> what it must not import
 FORBIDDEN = {
-    'mmkd/models': ('mmrazor', 'mmkd.distillation', 'mmkd.engine'),
+    'mmkd/models': ('mmrazor', 'mmkd.distillation', 'mmkd.engine', 'mmkd.converters'),
+    'mmkd/converters': ('mmrazor', 'mmkd.distillation', 'mmkd.engine', 'mmkd.datasets'),
     'mmkd/distillation/losses': ('mmrazor', 'mmkd.models', 'mmkd.distillation.algorithms', 'mmkd.engine'),
     'mmkd/distillation/connectors': ('mmrazor', 'mmkd.models', 'mmkd.distillation.algorithms', 'mmkd.engine'),
     'mmkd/distillation/discriminators': ('mmrazor', 'mmkd.models', 'mmkd.distillation.algorithms', 'mmkd.engine'),
@@ -63,6 +64,13 @@ def test_part_imports_only_what_it_may(part):
 def test_only_the_algorithms_the_engine_and_compat_touch_mmrazor():
     paths = [p for p in PACKAGE.rglob('*.py') if not str(p.relative_to(ROOT)).startswith(MAY_IMPORT_MMRAZOR)]
     assert not breaches(paths, ('mmrazor',))
+
+
+def test_nothing_imports_what_the_commands_call():
+    above = (PACKAGE / 'apis', PACKAGE / '__main__.py')
+    paths = [path for path in PACKAGE.rglob('*.py') if not any(path.is_relative_to(part) for part in above)]
+    assert len(paths) > 100
+    assert not breaches(paths, ('mmkd.apis',))
 
 
 def test_tools_define_no_networks_or_losses():

@@ -10,10 +10,9 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
-from mmengine.registry import DefaultScope
-from torch import nn
 
 from .side_by_side import draw_classes, draw_depth, draw_instances, save_side_by_side
+from .trained import build_network, build_test_dataset, load_network, spread
 
 __all__ = ['ComparedModel', 'compare_models']
 
@@ -81,21 +80,14 @@ def compare_models(
 
 def _predict(model: ComparedModel, number: int, device: str) -> Iterator:
     """The data samples, with predictions, of images spread over the test set."""
-    from mmkd.registry import DATASETS, MODELS
-    from mmkd.utils.student import load_student, student_config
-
-    with DefaultScope.overwrite_default_scope(model.cfg.get('default_scope', 'mmseg')):
-        network: nn.Module = MODELS.build(student_config(model.cfg.model))
-        dataset = DATASETS.build(model.cfg.test_dataloader.dataset)
-        load_student(network, model.checkpoint)
-        network.to(device).eval()
-        picked = np.linspace(0, len(dataset) - 1, min(number, len(dataset))).round().astype(int)
-        for index in picked.tolist():
-            with torch.no_grad():
-                (sample,) = network.test_step(pseudo_collate([dataset[index]]))
-            sample = sample.cpu()
-            sample.set_metainfo(dict(palette=dataset.metainfo.get('palette')))
-            yield sample
+    network = load_network(build_network(model.cfg), model.checkpoint, device)
+    dataset = build_test_dataset(model.cfg)
+    for item in spread(dataset, number):
+        with torch.no_grad():
+            (sample,) = network.test_step(pseudo_collate([item]))
+        sample = sample.cpu()
+        sample.set_metainfo(dict(palette=dataset.metainfo.get('palette')))
+        yield sample
 
 
 def _read_rgb(path: str) -> np.ndarray:

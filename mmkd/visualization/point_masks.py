@@ -13,7 +13,10 @@ from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
+from mmkd.utils.student import student_config
+
 from .side_by_side import draw_instances, save_side_by_side
+from .trained import build_network, build_test_dataset, load_network, spread
 
 __all__ = ['draw_map', 'draw_point_masks', 'paste_shapes', 'save_point_masks']
 
@@ -135,30 +138,23 @@ def save_point_masks(
     Raises:
         ValueError: The model is another one, the checkpoint does not fit, or an image cannot be read.
     """
-    from mmkd.registry import DATASETS, MODELS
-    from mmkd.utils.student import load_student, student_config
-
-    with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmdet')):
-        model = student_config(cfg.model)
-        network: nn.Module = MODELS.build(model)
-        if not hasattr(network, 'predict_maps'):
-            raise ValueError(f"model.type is {model['type']!r}, expected 'mmkd.PointCenterMask'")
-        load_student(network, checkpoint)
-        network.to(device).eval()
-        if images:
-            pipeline = [step for step in cfg.test_dataloader.dataset.pipeline if 'LoadAnnotations' not in step['type']]
+    network = build_network(cfg)
+    if not hasattr(network, 'predict_maps'):
+        raise ValueError(f"model.type is {student_config(cfg.model)['type']!r}, expected 'mmkd.PointCenterMask'")
+    load_network(network, checkpoint, device)
+    if images:
+        pipeline = [step for step in cfg.test_dataloader.dataset.pipeline if 'LoadAnnotations' not in step['type']]
+        with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmdet')):
             read = Compose(pipeline)
-            items = (read(dict(img_path=str(path), img_id=0)) for path in images)
-        else:
-            dataset = DATASETS.build(cfg.test_dataloader.dataset)
-            picked = np.linspace(0, len(dataset) - 1, min(number, len(dataset))).round().astype(int)
-            items = (dataset[index] for index in picked.tolist())
-        files = []
-        for item in items:
-            path = Path(item['data_samples'].img_path)
-            image = cv2.imread(str(path))
-            data = dict(inputs=[item['inputs']], data_samples=[item['data_samples']])
-            panels = draw_point_masks(network, image[..., ::-1].copy(), data, score_thr)
-            files.append(Path(folder, f'{path.stem}.png'))
-            save_side_by_side(panels, files[-1])
+        items = (read(dict(img_path=str(path), img_id=0)) for path in images)
+    else:
+        items = spread(build_test_dataset(cfg), number)
+    files = []
+    for item in items:
+        path = Path(item['data_samples'].img_path)
+        image = cv2.imread(str(path))
+        data = dict(inputs=[item['inputs']], data_samples=[item['data_samples']])
+        panels = draw_point_masks(network, image[..., ::-1].copy(), data, score_thr)
+        files.append(Path(folder, f'{path.stem}.png'))
+        save_side_by_side(panels, files[-1])
     return files
