@@ -23,6 +23,9 @@ COMMANDS = (
     'test',
     'convert',
     'new',
+    'compare',
+    'curves',
+    'report',
 )
 
 

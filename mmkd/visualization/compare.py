@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import mmcv
 import numpy as np
-import torch
-from mmengine.config import Config
-from mmengine.dataset import pseudo_collate
 
-from .side_by_side import draw_classes, draw_depth, draw_instances, save_side_by_side
-from .trained import build_network, build_test_dataset, load_network, spread
+from .agreement import compare_scenes
+from .features import affinity_colours, aligned, principal_components, recorded_features, similarity_to, to_colours
+from .models import ComparedModel, OpenModel
+from .point_masks import draw_map
+from .scene import Scene, depth_range, draw_scene, ground_truth, predicted_scene
+from .side_by_side import save_rows
+from .trained import spread_indices
 
-__all__ = ['ComparedModel', 'compare_models']
+__all__ = ['Comparison', 'ComparedModel', 'compare_models']
 
 
 @dataclass
-class ComparedModel:
-    """One column of the comparison.
+class Comparison:
+    """What was drawn.
 
     Attributes:
-        title: What stands above the column.
-        cfg: The config of the model; of a distillation config, the student counts.
-        checkpoint: A full or a student-only checkpoint.
+        files: The pictures, one an image.
+        agreement: Of each student, how many objects or pixels are of each kind of agreement with the teacher.
     """
 
-    title: str
-    cfg: Config
-    checkpoint: str
+    files: list[Path] = field(default_factory=list)
+    agreement: dict[str, Counter] = field(default_factory=dict)
 
 
 def compare_models(
@@ -38,8 +41,11 @@ def compare_models(
     number: int = 8,
     score_thr: float = 0.5,
     device: str = 'cpu',
-) -> list[Path]:
-    """Draws the predictions of segmentation, instance segmentation or depth models.
+    teacher: str | None = None,
+    features: str | None = None,
+    level: int = 0,
+) -> Comparison:
+    """Draws the predictions of detection, segmentation, instance segmentation or depth models.
 
     Every model sees the images through its own ``test_dataloader.dataset``; these must be of the same images in the
     same order. Which kind of picture it is follows from what the models predict.
@@ -48,81 +54,122 @@ def compare_models(
         models: From left to right.
         folder: Where the pictures go.
         number: How many images, spread evenly over the test set.
-        score_thr: Instances with a higher score are drawn.
+        score_thr: Objects with a higher score are drawn.
         device: Where the models run.
+        teacher: The title of one of them: a second row shows where each of the others follows it
+            (:func:`~mmkd.visualization.agreement.compare_scenes`).
+        features: A layer that all of them have, such as 'neck': further rows show its principal components, those of
+            its affinities, and what resembles one place, marked by a cross.
+        level: Which of the layer's maps.
 
     Returns:
-        The files, one an image.
+        What was drawn.
 
     Raises:
         ValueError: No models were given, a checkpoint does not fit, or the data sets differ.
     """
+    titles = [model.title for model in models]
     if not models:
         raise ValueError('models: none were given')
-    columns = [list(_predict(model, number, device)) for model in models]
-    files = []
-    for samples in zip(*columns, strict=True):
-        paths = [sample.img_path for sample in samples]
-        if any(Path(path).name != Path(paths[0]).name for path in paths):
+    if teacher is not None and teacher not in titles:
+        raise ValueError(f'--teacher: {teacher!r} is no title of a model, they are {", ".join(map(repr, titles))}')
+    columns = []
+    for model in models:  # one after the other: only one is in memory at a time
+        loaded = model.open(device)
+        columns.append([_look(loaded, index, features, level) for index in spread_indices(loaded.dataset, number)])
+    made = Comparison()
+    for looks in zip(*columns, strict=True):
+        paths = [look.path for look in looks]
+        if any(path.name != paths[0].name for path in paths):
             raise ValueError(f'test_dataloader.dataset: the models have different images, {paths[0]} and {paths[-1]}')
-        image = _read_rgb(paths[0])
-        depths = _depth_range(samples)
-        panels = [('image', image), *_truth(samples[0], image, depths)]
-        titles = [model.title for model in models]
-        panels += [
-            (title, _draw_prediction(sample, image, score_thr, depths))
-            for title, sample in zip(titles, samples, strict=True)
-        ]
-        files.append(Path(folder, f'{Path(paths[0]).stem}.png'))
-        save_side_by_side(panels, files[-1])
-    return files
+        rows = _rows(titles, looks, score_thr, teacher, made.agreement)
+        made.files.append(Path(folder, f'{paths[0].stem}.png'))
+        save_rows(rows, made.files[-1])
+    return made
 
 
-def _predict(model: ComparedModel, number: int, device: str) -> Iterator:
-    """The data samples, with predictions, of images spread over the test set."""
-    network = load_network(build_network(model.cfg), model.checkpoint, device)
-    dataset = build_test_dataset(model.cfg)
-    for item in spread(dataset, number):
-        with torch.no_grad():
-            (sample,) = network.test_step(pseudo_collate([item]))
-        sample = sample.cpu()
-        sample.set_metainfo(dict(palette=dataset.metainfo.get('palette')))
-        yield sample
+@dataclass(frozen=True)
+class _Look:
+    """What one model sees of one image."""
+
+    path: Path
+    sample: Any
+    info: dict
+    palette: Any
+    features: Any
 
 
-def _read_rgb(path: str) -> np.ndarray:
-    import mmcv
-
-    return mmcv.imread(path, channel_order='rgb')
-
-
-def _depth_range(samples: Sequence) -> tuple[float, float]:
-    """The nearest and the farthest depth of a row, so that its pictures have the same colours for the same depths.
-
-    They are those of the true depth, if it is known, but for the outermost hundredths.
-    """
-    if 'pred_depth_map' not in samples[0]:
-        return 1.0, 2.0
-    maps = [samples[0].gt_depth_map] if 'gt_depth_map' in samples[0] else [sample.pred_depth_map for sample in samples]
-    depths = np.concatenate([one.data.numpy().ravel() for one in maps])
-    near, far = np.percentile(depths[depths > 0], [1, 99]) if (depths > 0).any() else (1.0, 2.0)
-    return float(near), float(max(far, 1.01 * near))
+def _look(model: OpenModel, index: int, layer: str | None, level: int) -> _Look:
+    samples = []
+    maps = None
+    if layer is None:
+        samples.append(model.predict(index))
+    else:
+        maps = recorded_features(model.network, layer, level, lambda: samples.append(model.predict(index))).cpu()
+    info = model.dataset.get_data_info(index)
+    return _Look(Path(samples[0].img_path), samples[0], info, model.dataset.metainfo.get('palette'), maps)
 
 
-def _truth(sample, image: np.ndarray, depths: tuple[float, float]) -> list[tuple[str, np.ndarray]]:
-    """The panel of the labels, where the test pipeline loads them at the image's size."""
-    if 'gt_depth_map' in sample and tuple(sample.gt_depth_map.shape) == image.shape[:2]:
-        return [('depth', draw_depth(sample.gt_depth_map.data[0].numpy(), *depths))]
-    if 'gt_sem_seg' not in sample or tuple(sample.gt_sem_seg.shape) != image.shape[:2]:
-        return []
-    return [('labels', draw_classes(image, sample.gt_sem_seg.data[0].numpy(), sample.palette, alpha=1.0))]
+def _rows(titles: list[str], looks: Sequence[_Look], score_thr: float, teacher: str | None, counts: dict) -> list:
+    image = mmcv.imread(str(looks[0].path), channel_order='rgb')
+    truth = ground_truth(looks[0].sample, looks[0].info, image.shape[:2])
+    scenes = [predicted_scene(look.sample, score_thr) for look in looks]
+    depths, palette = depth_range(truth, scenes), looks[0].palette
+    first = [('image', image)]
+    if truth is not None:
+        first.append(('ground truth', draw_scene(image, truth, palette, depths)))
+    before = [None] * len(first)
+    drawn = [draw_scene(image, scene, look.palette, depths) for scene, look in zip(scenes, looks, strict=True)]
+    rows = [first + list(zip(titles, drawn, strict=True))]
+    if teacher is not None:
+        rows.append(before + _agreement_row(titles, scenes, image, truth, teacher, counts))
+    if looks[0].features is not None:
+        rows += [before + row for row in _feature_rows(titles, [look.features for look in looks], image, truth)]
+    return rows
 
 
-def _draw_prediction(sample, image: np.ndarray, score_thr: float, depths: tuple[float, float]) -> np.ndarray:
-    if 'pred_depth_map' in sample:
-        return draw_depth(sample.pred_depth_map.data[0].numpy(), *depths)
-    if 'pred_sem_seg' in sample:
-        return draw_classes(image, sample.pred_sem_seg.data[0].numpy(), sample.palette, alpha=1.0)
-    instances = sample.pred_instances
-    masks = instances.masks[instances.scores > score_thr]
-    return draw_instances(image, masks.numpy().astype(bool))
+def _agreement_row(
+    titles: list[str], scenes: list[Scene], image, truth: Scene | None, teacher: str, counts: dict
+) -> list:
+    row = []
+    for title, scene in zip(titles, scenes, strict=True):
+        if title == teacher:
+            row.append(None)
+            continue
+        picture, found = compare_scenes(image, scenes[titles.index(teacher)], scene, truth)
+        counts.setdefault(title, Counter()).update(found)
+        row.append((f'{title} / {teacher}', picture))
+    return row
+
+
+def _feature_rows(titles: list[str], maps: list, image: np.ndarray, truth: Scene | None) -> list[list]:
+    place, size = _place_of_interest(truth, image.shape[:2]), image.shape[:2]
+    rows: list[list] = [[], [], []]
+    components = [principal_components(one).float() for one in maps]
+    affinities = [affinity_colours(one).float() for one in maps]
+    for i, title in enumerate(titles):
+        rows[0].append((f'{title}: features', to_colours(aligned(components[i], components[0]), size)))
+        rows[1].append((f'{title}: affinities', to_colours(aligned(affinities[i], affinities[0]), size)))
+        like = similarity_to(maps[i], place)
+        resized = np.clip(mmcv.imresize((like + 1) / 2, size[::-1]), 0, 1)
+        rows[2].append((f'{title}: like the cross', _with_cross(draw_map(image, resized), place)))
+    return rows
+
+
+def _place_of_interest(truth: Scene | None, shape: tuple[int, int]) -> tuple[float, float]:
+    """The middle of the largest object, or of the image."""
+    if truth is None or truth.boxes is None or not len(truth.boxes):
+        return 0.5, 0.5
+    x1, y1, x2, y2 = max(truth.boxes.tolist(), key=lambda box: (box[2] - box[0]) * (box[3] - box[1]))
+    return (x1 + x2) / 2 / shape[1], (y1 + y2) / 2 / shape[0]
+
+
+def _with_cross(picture: np.ndarray, place: tuple[float, float]) -> np.ndarray:
+    import cv2
+
+    height, width = picture.shape[:2]
+    arm = max(height, width) // 20
+    centre = (int(place[0] * width), int(place[1] * height))
+    for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
+        picture = cv2.drawMarker(np.ascontiguousarray(picture), centre, colour, cv2.MARKER_CROSS, arm, thickness)
+    return picture

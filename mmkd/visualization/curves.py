@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-__all__ = ['plot_losses', 'plot_scalars', 'read_scalars', 'split_losses']
+__all__ = ['logged_keys', 'plot_losses', 'plot_scalars', 'read_scalars', 'split_losses']
 
 
 def read_scalars(work_dir: str | Path, key: str = 'loss') -> list[dict]:
@@ -27,16 +27,29 @@ def read_scalars(work_dir: str | Path, key: str = 'loss') -> list[dict]:
     records = {}
     for path in sorted(Path(work_dir).glob('*/vis_data/scalars.json')):
         trained = 0
-        for line in path.read_text().splitlines():
-            record = json.loads(line)
-            if 'step' not in record:
-                continue
+        for record in _lines(path):
             if 'loss' in record:
                 trained = record['step']
             if key in record:
                 step = record['step'] or trained
                 records[step] = {**record, 'step': step}
     return [records[step] for step in sorted(records)]
+
+
+def logged_keys(work_dir: str | Path) -> list[str]:
+    """The names of all numbers in the logs of a work dir, in the order in which they come up."""
+    keys: dict[str, None] = {}
+    for path in sorted(Path(work_dir).glob('*/vis_data/scalars.json')):
+        for record in _lines(path):
+            keys.update(dict.fromkeys(key for key, value in record.items() if isinstance(value, (int, float))))
+    return [key for key in keys if key not in ('step', 'iter', 'epoch')]
+
+
+def _lines(path: Path) -> Iterator[dict]:
+    for line in path.read_text().splitlines():
+        record = json.loads(line)
+        if 'step' in record:
+            yield record
 
 
 def split_losses(record: Mapping[str, float]) -> tuple[dict[str, float], dict[str, float]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-__all__ = ['draw_boxes', 'draw_classes', 'draw_depth', 'draw_instances', 'save_side_by_side']
+__all__ = ['draw_boxes', 'draw_classes', 'draw_depth', 'draw_instances', 'save_rows', 'save_side_by_side']
 
 GOLDEN_ANGLE = 137.508  # degrees; neighbouring indices get hues far apart, however many there are
 
@@ -127,20 +127,40 @@ def save_side_by_side(panels: Sequence[tuple[str, np.ndarray]], path: str | Path
     Raises:
         ValueError: No panels were given.
     """
-    if not panels:
+    save_rows([panels], path, title)
+
+
+def save_rows(rows: Sequence[Sequence[tuple[str, np.ndarray] | None]], path: str | Path, title: str = '') -> None:
+    """Writes rows of titled pictures to one PNG or JPEG file.
+
+    Args:
+        rows: From top to bottom, each as for :func:`save_side_by_side`; None leaves a place free.
+        path: The file; its folder is made.
+        title: A line above them all.
+
+    Raises:
+        ValueError: No panels were given.
+    """
+    first = next((panel for row in rows for panel in row if panel is not None), None)
+    if first is None:
         raise ValueError('panels: none were given')
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    height, width = panels[0][1].shape[:2]
+    height, width = first[1].shape[:2]
     panel_width = 4.0  # inches
-    figure = Figure(figsize=(panel_width * len(panels), panel_width * height / width + (0.8 if title else 0.45)))
+    row_height = panel_width * height / width + 0.45
+    columns = max(map(len, rows))
+    figure = Figure(figsize=(panel_width * columns, row_height * len(rows) + (0.35 if title else 0)))
     FigureCanvasAgg(figure)
-    axes = figure.subplots(1, len(panels), squeeze=False)[0]
-    for axis, (name, picture) in zip(axes, panels, strict=True):
-        axis.imshow(picture)
-        axis.set_title(name, fontsize=14)
+    axes = figure.subplots(len(rows), columns, squeeze=False)
+    for axis in axes.flat:
         axis.set_axis_off()
+    for row, places in zip(rows, axes, strict=True):
+        for panel, axis in zip(row, places, strict=False):
+            if panel is not None:
+                axis.imshow(panel[1])
+                axis.set_title(panel[0], fontsize=14)
     if title:
         figure.suptitle(title, fontsize=11, color='0.35')
     figure.tight_layout(pad=0.4)

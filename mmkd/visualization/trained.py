@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from torch import nn
 
-__all__ = ['build_network', 'build_test_dataset', 'load_network', 'spread']
+__all__ = ['build_network', 'build_test_dataset', 'load_network', 'spread', 'spread_indices']
 
 
 def build_network(cfg: Config) -> nn.Module:
@@ -43,5 +43,10 @@ def build_test_dataset(cfg: Config):
 
 def spread(dataset, number: int) -> Iterator[dict]:
     """As many items of a data set, spread evenly over it."""
-    for index in np.linspace(0, len(dataset) - 1, min(number, len(dataset))).round().astype(int).tolist():
+    for index in spread_indices(dataset, number):
         yield dataset[index]
+
+
+def spread_indices(dataset, number: int) -> list[int]:
+    """Which items these are."""
+    return np.linspace(0, len(dataset) - 1, min(number, len(dataset))).round().astype(int).tolist()

@@ -60,7 +60,7 @@ def test_the_commands_of_the_readme_train_and_test(name, command, tmp_path, monk
         ['train', 'student.py'],
     ]
     for line in lines:
-        if name == 'labelme' or line != 'mmkd train student.py':  # the student alone: once is enough
+        if name == 'labelme' or 'student.py' not in line and 'student ' not in line:  # the student alone: once
             command(line)
     assert Path('work_dirs/student_kd/iter_2_student.pth').is_file()
     log = next(Path('work_dirs/student_kd').glob('*/vis_data/scalars.json')).read_text()

@@ -54,7 +54,7 @@ def sees_sky_only(cfg, path):
 
 
 def test_a_row_holds_image_labels_and_every_model(camvid, tmp_path):
-    files = compare_models(
+    made = compare_models(
         [
             ComparedModel('sky', camvid, sees_sky_only(camvid, tmp_path / 'a.pth')),
             ComparedModel('again', camvid, sees_sky_only(camvid, tmp_path / 'b.pth')),
@@ -62,8 +62,8 @@ def test_a_row_holds_image_labels_and_every_model(camvid, tmp_path):
         tmp_path / 'drawn',
         number=2,
     )
-    assert [file.name for file in files] == ['0.png', '2.png']  # the ends of the test set
-    picture = cv2.imread(str(files[0]))[..., ::-1]
+    assert [file.name for file in made.files] == ['0.png', '2.png']  # the ends of the test set
+    picture = cv2.imread(str(made.files[0]))[..., ::-1]
     middle = picture[int(picture.shape[0] * 0.6)]
     eighths = len(middle) // 8
     sky = [128, 128, 128]  # its colour in the palette
@@ -107,7 +107,7 @@ def test_a_row_of_depth_models_holds_image_depth_and_every_model(tmp_path, monke
     with DefaultScope.overwrite_default_scope('mmseg'):
         model = MODELS.build(cfg.model)
     torch.save(model.state_dict(), tmp_path / 'a.pth')
-    (file,) = compare_models([ComparedModel('student', cfg, str(tmp_path / 'a.pth'))], tmp_path / 'drawn')
+    (file,) = compare_models([ComparedModel('student', cfg, str(tmp_path / 'a.pth'))], tmp_path / 'drawn').files
     picture = cv2.imread(str(file))
     height, width = picture.shape[:2]
     third = picture[int(height * 0.4), width // 2], picture[int(height * 0.8), width // 2]

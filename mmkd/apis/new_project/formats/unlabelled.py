@@ -8,7 +8,7 @@ import io
 import numpy as np
 from PIL import Image as PILImage
 
-from mmkd.apis.errors import UserError
+from mmkd.apis.errors import UserError, user_errors
 
 from ..folder import Folder
 from ..records import Image, Labels, Object, Problem, encode_mask
@@ -50,26 +50,24 @@ def _predict(images: list[Image], config: str, checkpoint: str, score_thr: float
     from mmengine.registry import DefaultScope
 
     from mmkd.apis.config import read_config
-    from mmkd.apis.errors import user_errors
     from mmkd.apis.preflight import class_names
-    from mmkd.registry import MODELS
-    from mmkd.utils.student import load_student, student_config
+    from mmkd.visualization.trained import build_network, load_network
 
     cfg = read_config(config)
     scope = cfg.get('default_scope', 'mmdet')
-    with user_errors('--teacher', cfg), DefaultScope.overwrite_default_scope(scope), torch.no_grad():
-        network = MODELS.build(student_config(cfg.model))
-        load_student(network, checkpoint)
-        network.to(device).eval()
+    with user_errors('--teacher', cfg):
+        network = load_network(build_network(cfg), checkpoint, device)
         dataset = cfg.test_dataloader.dataset
         names = class_names(dataset, scope)
-        if names is None:
-            raise UserError(f'--teacher: {config} does not name its classes (test_dataloader.dataset.metainfo.classes)')
-        pipeline = Compose([step for step in dataset.pipeline if 'LoadAnnotations' not in step['type']])
-        for number, image in enumerate(images):
-            item = pipeline(dict(img_path=str(image.path), img_id=number))
+        with DefaultScope.overwrite_default_scope(scope):
+            pipeline = Compose([step for step in dataset.pipeline if 'LoadAnnotations' not in step['type']])
+    if names is None:
+        raise UserError(f'--teacher: {config} does not name its classes (test_dataloader.dataset.metainfo.classes)')
+    for number, image in enumerate(images):
+        item = pipeline(dict(img_path=str(image.path), img_id=number))
+        with torch.no_grad():
             (sample,) = network.test_step(pseudo_collate([item]))
-            _take_over(image, sample.cpu(), names, score_thr)
+        _take_over(image, sample.cpu(), names, score_thr)
     return names
 
 
