@@ -47,7 +47,7 @@ help:  ## list the targets
 setup: $(STAMP)  ## set up the environment and nothing more
 
 demo: $(STAMP)  ## train a student alone and with its teacher, evaluate and draw, on real images; see work_dirs/demo
-	$(ENV_PYTHON) tools/demo.py $(ARGS)
+	$(ENV_PYTHON) projects/nuclei_example/demo.py $(ARGS)
 
 test: $(STAMP)  ## run the whole test suite
 	$(PYTEST) $(ARGS)

@@ -5,12 +5,16 @@ import json
 import re
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
-from mmkd.demo.progress import ProgressLine, Screen
-from mmkd.demo.report import Result, difference, markdown_table
-from mmkd.demo.stages import Stage, StageFailed, run_lanes, run_stage
+PROJECT = Path(__file__).parents[2] / 'projects' / 'nuclei_example'
+sys.path.insert(0, str(PROJECT))
+
+from nuclei_demo.progress import ProgressLine, Screen  # noqa: E402
+from nuclei_demo.report import Result, difference, markdown_table  # noqa: E402
+from nuclei_demo.stages import Stage, StageFailed, run_lanes, run_stage  # noqa: E402
 
 WRITE = """
 import sys, pathlib

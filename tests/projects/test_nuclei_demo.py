@@ -1,14 +1,22 @@
 """The demo as a whole, with students that are trained for one iteration."""
 
 import json
+import runpy
+from pathlib import Path
 
 import pytest
 
-from mmkd.demo.nuclei import run_demo
+PROJECT = Path(__file__).parents[2] / 'projects' / 'nuclei_example'
+
+
+@pytest.fixture
+def run_demo(monkeypatch):
+    monkeypatch.syspath_prepend(str(PROJECT))
+    return runpy.run_path(str(PROJECT / 'demo.py'))['run_demo']
 
 
 @pytest.mark.slow
-def test_the_demo_trains_tests_and_draws_and_uses_what_is_there_a_second_time(tmp_path, capsys):
+def test_the_demo_trains_tests_and_draws_and_uses_what_is_there_a_second_time(tmp_path, run_demo, capsys):
     run_demo(tmp_path, max_iters=1)
     shown = capsys.readouterr().out
     results = {result['model']: result for result in json.loads((tmp_path / 'results.json').read_text())}
