@@ -16,8 +16,8 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 import mmkd  # noqa: F401  first: makes ``mmkd::`` configs resolve
-from mmkd.distillation.teacher.network import resolve_network
 from mmkd.registry import DATASETS
+from mmkd.utils.model_config import resolve_network
 
 FOLDER = Path(__file__).parents[1] / 'configs'
 NAMES = sorted(path.stem for path in FOLDER.glob('kd/centermask-lite_*.py'))

@@ -37,7 +37,7 @@ def test_the_config_of_ones_own_is_read_and_its_losses_are_built(tmp_path):
     assert distiller.level_reduction['loss_cls'] == 'mean'
     assert distiller.distill_losses['loss_mask'].options['temperature'] == 2.0
     assert distiller.start_iter == dict(loss_mask=1000)
-    assert [part['recorder'] for part in distiller.loss_forward_mappings['loss_features']['preds_S']['more']] == [
+    assert [part['recorder'] for part in distiller.loss_forward_mappings['loss_features']['levels_S']['more']] == [
         'features/1',
         'features/2',
     ]

@@ -13,8 +13,8 @@ from mmengine.runner import Runner
 from PIL import Image
 
 import mmkd  # noqa: F401  first: makes ``mmkd::`` configs resolve
-from mmkd.distillation.teacher.network import resolve_network
 from mmkd.registry import MODELS
+from mmkd.utils.model_config import resolve_network
 
 FOLDER = Path(__file__).parents[1] / 'configs'
 PLAIN = sorted(f'deeplabv3plus_kd/{path.name}' for path in FOLDER.glob('deeplabv3plus_kd/*.py'))

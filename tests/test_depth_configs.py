@@ -14,8 +14,8 @@ from test_segmentation_configs import write
 from test_structured_kd_configs import equal
 
 import mmkd  # noqa: F401  first: makes ``mmkd::`` configs resolve
-from mmkd.distillation.teacher.network import resolve_network
 from mmkd.registry import MODELS
+from mmkd.utils.model_config import resolve_network
 
 FOLDER = Path(__file__).parents[1] / 'configs'
 PLAIN = sorted(f'vnl/{path.name}' for path in FOLDER.glob('vnl/*.py'))

@@ -15,9 +15,9 @@ from PIL import Image
 from test_structured_kd_configs import equal
 
 import mmkd  # noqa: F401  first: makes ``mmkd::`` configs resolve
-from mmkd.distillation.teacher.network import resolve_network
 from mmkd.engine import DistillOptimWrapper
 from mmkd.registry import MODELS
+from mmkd.utils.model_config import resolve_network
 
 FOLDER = Path(__file__).parents[1] / 'configs'
 PLAIN = sorted(f'fcos/{path.name}' for path in FOLDER.glob('fcos/*.py'))

@@ -9,23 +9,31 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / 'mmkd'
 
 # part of the package -> what it must not import
+LIGHT = ('mmrazor', 'mmkd.models', 'mmkd.distillation', 'mmkd.engine')
+OF_LOSSES = (
+    'mmrazor',
+    'mmkd.models',
+    'mmkd.engine',
+    *(f'mmkd.distillation.{part}' for part in ('algorithms', 'recipes', 'taps', 'teacher')),
+)
 FORBIDDEN = {
     'mmkd/models': ('mmrazor', 'mmkd.distillation', 'mmkd.engine', 'mmkd.converters'),
+    'mmkd/distillation/losses': (*OF_LOSSES, 'mmkd.distillation.discriminators', 'mmkd.distillation.connectors'),
+    'mmkd/distillation/connectors': OF_LOSSES,
+    'mmkd/distillation/discriminators': ('mmrazor', 'mmkd.models', 'mmkd.engine', 'mmkd.distillation.algorithms'),
+    'mmkd/distillation/teacher': ('mmrazor', 'mmkd.models', 'mmkd.engine', 'mmkd.distillation.algorithms'),
+    'mmkd/distillation/taps': ('mmrazor', 'mmkd.models', 'mmkd.engine', 'mmkd.distillation.algorithms'),
+    'mmkd/distillation/recipes': ('mmkd.models', 'mmkd.engine', 'mmkd.distillation.algorithms'),
+    'mmkd/distillation/algorithms': ('mmkd.models', 'mmkd.engine'),
+    'mmkd/engine': ('mmkd.models', 'mmkd.distillation.algorithms'),
+    'mmkd/datasets': LIGHT,
+    'mmkd/evaluation': LIGHT,
+    'mmkd/visualization': LIGHT,
     'mmkd/converters': ('mmrazor', 'mmkd.distillation', 'mmkd.engine', 'mmkd.datasets'),
-    'mmkd/distillation/losses': ('mmrazor', 'mmkd.models', 'mmkd.distillation.algorithms', 'mmkd.engine'),
-    'mmkd/distillation/connectors': ('mmrazor', 'mmkd.models', 'mmkd.distillation.algorithms', 'mmkd.engine'),
-    'mmkd/distillation/discriminators': ('mmrazor', 'mmkd.models', 'mmkd.distillation.algorithms', 'mmkd.engine'),
-    'mmkd/datasets': ('mmrazor', 'mmkd.models', 'mmkd.distillation', 'mmkd.engine'),
-    'mmkd/evaluation': ('mmrazor', 'mmkd.models', 'mmkd.distillation', 'mmkd.engine'),
-    'mmkd/visualization': ('mmrazor', 'mmkd.models', 'mmkd.distillation', 'mmkd.engine'),
 }
-MAY_IMPORT_MMRAZOR = (
-    'mmkd/distillation/algorithms',
-    'mmkd/distillation/recipes',
-    'mmkd/distillation/taps/dry_run.py',
-    'mmkd/engine',
-    'mmkd/compat.py',
-)
+MAY_IMPORT_MMRAZOR = ('mmkd/distillation/algorithms', 'mmkd/distillation/recipes', 'mmkd/engine', 'mmkd/compat.py')
+# what a module must not look at inside, when it is mmrazor's or a part of the package that it is no part of
+PRIVATE = ('_data_buffer', '_recorders', '_initialized', '_deliveries', '_mask_forward')
 
 
 def imported_modules(path: Path) -> set[str]:
@@ -66,11 +74,26 @@ def test_only_the_algorithms_the_engine_and_compat_touch_mmrazor():
     assert not breaches(paths, ('mmrazor',))
 
 
+def test_mmrazor_is_used_by_its_public_names():
+    for path in PACKAGE.rglob('*.py'):
+        for name in imported_modules(path):
+            parts = name.split('.')
+            assert parts[0] != 'mmrazor' or not any(part.startswith('_') for part in parts), f'{path} imports {name}'
+        seen = {node.attr for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)}
+        assert not seen & set(PRIVATE), f'{path.relative_to(ROOT)} looks at {sorted(seen & set(PRIVATE))}'
+
+
 def test_nothing_imports_what_the_commands_call():
     above = (PACKAGE / 'apis', PACKAGE / '__main__.py')
     paths = [path for path in PACKAGE.rglob('*.py') if not any(path.is_relative_to(part) for part in above)]
     assert len(paths) > 100
     assert not breaches(paths, ('mmkd.apis',))
+
+
+def test_utils_stand_on_nothing_of_the_package_but_compat():
+    parts = [path.stem for path in PACKAGE.iterdir() if path.stem not in ('compat', 'utils', '__pycache__')]
+    paths = [path for path in (PACKAGE / 'utils').rglob('*.py') if path.name != 'setup_env.py']  # registers all parts
+    assert not breaches(paths, [f'mmkd.{part}' for part in parts])
 
 
 def test_tools_define_no_networks_or_losses():

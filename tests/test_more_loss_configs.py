@@ -15,8 +15,8 @@ from test_structured_kd_configs import equal
 from test_structured_kd_configs import reduced as reduced_pspnet
 
 import mmkd  # noqa: F401  first: makes ``mmkd::`` configs resolve
-from mmkd.distillation.teacher.network import resolve_network
 from mmkd.utils.checkpoint import load_checkpoint_file
+from mmkd.utils.model_config import resolve_network
 
 FOLDER = Path(__file__).parents[1] / 'configs'
 PSPNET = {f'pspnet_r18_from_r101_camvid_{row}': loss for row, loss in [

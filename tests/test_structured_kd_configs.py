@@ -12,9 +12,9 @@ from test_segmentation_configs import FOLDER, SIZE, roots, shrink_network, shrin
 
 from mmkd.distillation.losses import pixel_wise_loss
 from mmkd.distillation.losses.pair_wise import _pool_nodes
-from mmkd.distillation.teacher.network import resolve_network
 from mmkd.engine import DistillOptimWrapper
 from mmkd.registry import MODELS
+from mmkd.utils.model_config import resolve_network
 
 ROWS = ('pi', 'pi-pa', 'pi-pa-ho', 'pi-pa-ho-conditional')
 STUDENTS = ('espnet', 'pspnet')
@@ -103,9 +103,9 @@ def test_weights_are_those_documented(name):
     if 'holistic' in model:
         assert (model.holistic.loss_weight, model.holistic.gradient_penalty) == (0.1, 10)
         assert model.holistic.mode == 'wgan-gp'
-        critic = Config.fromfile(FOLDER / 'kd' / name).optim_wrapper.discriminator
-        assert critic.optimizer == dict(type='SGD', lr=4e-4, momentum=0.9, weight_decay=5e-4)
-        assert critic.clip_grad == dict(max_norm=1.0)
+        discriminator = Config.fromfile(FOLDER / 'kd' / name).optim_wrapper.discriminator
+        assert discriminator.optimizer == dict(type='SGD', lr=4e-4, momentum=0.9, weight_decay=5e-4)
+        assert discriminator.clip_grad == dict(max_norm=1.0)
 
 
 def test_the_pixel_wise_weight_is_the_released_codes_at_its_batch_of_8():

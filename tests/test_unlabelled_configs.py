@@ -7,7 +7,7 @@ from mmengine.runner import Runner
 from test_segmentation_configs import FOLDER, SIZE, roots, shrink_network, shrink_run  # noqa: F401
 from test_structured_kd_configs import equal
 
-from mmkd.distillation.teacher.network import resolve_network
+from mmkd.utils.model_config import resolve_network
 
 NAMES = sorted(str(path.relative_to(FOLDER)) for path in FOLDER.rglob('*_unlabelled.py'))
 

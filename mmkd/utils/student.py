@@ -2,49 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
 from torch import nn
 
 from .checkpoint import load_checkpoint_file
+from .model_config import is_distillation, student_config
 from .state_dict import check_state_dict_fits, state_dict_of, strip_prefix
 
-__all__ = ['is_distillation', 'load_student', 'student_config']
+__all__ = ['STUDENT_PREFIX', 'is_distillation', 'load_student', 'student_config', 'student_of']
 
 # Under this name mmrazor's algorithms, and so mmkd's, hold the student; it begins the student's parameter names.
 STUDENT_PREFIX = 'architecture.'
-
-
-def is_distillation(model: Mapping) -> bool:
-    """Whether a model config describes a student with a teacher (mmkd's short form or mmrazor's vocabulary)."""
-    return any(isinstance(model.get(key), Mapping) for key in ('student', 'architecture')) and any(
-        key in model for key in ('teacher', 'distill', 'distiller')
-    )
-
-
-def student_config(model: ConfigDict) -> ConfigDict:
-    """Returns the config of the student alone; a config without a teacher is returned as it is.
-
-    Predictions come from the student only, so this is all that testing needs: no teacher, no mmrazor.
-
-    Args:
-        model: ``cfg.model``; its student may be given in full or by ``cfg_path``.
-    """
-    if not is_distillation(model):
-        return model
-    student = model.get('student') or model.get('architecture')
-    if 'cfg_path' in student:
-        from mmkd.distillation.teacher.network import resolve_network
-
-        student = resolve_network(student, 'model.student')
-    student = ConfigDict(student)
-    if model.get('data_preprocessor') is not None:
-        student.setdefault('data_preprocessor', model['data_preprocessor'])
-    if '_scope_' in model:
-        student.setdefault('_scope_', model['_scope_'])
-    return student
 
 
 def load_student(model: nn.Module, path: str | Path) -> None:

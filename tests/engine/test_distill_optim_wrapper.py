@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.adversarial_toys import CRITIC_SGD, adversarial, build, images, optimizers, small_critic
+from helpers.adversarial_toys import DISCRIMINATOR_SGD, adversarial, build, images, optimizers, small_discriminator
 from helpers.distillation_runs import run_config, scalars, train
 from mmengine.config import Config
 from mmengine.optim import OptimWrapper
@@ -14,15 +14,15 @@ from mmengine.registry import OPTIM_WRAPPERS
 from mmengine.runner import Runner
 
 from mmkd.apis.training import apply_amp
-from mmkd.distillation.discriminators.game import CriticBatch, critic_losses
+from mmkd.distillation.discriminators.adversary import JudgedMaps, discriminator_losses
 from mmkd.distillation.teacher.network import build_network
 from mmkd.engine import DistillOptimWrapper
 from mmkd.registry import MODELS
 
-LINEAR = dict(discriminator=dict(type='LinearCritic'))
+LINEAR = dict(discriminator=dict(type='LinearDiscriminator'))
 POLY = dict(type='PolyLR', power=0.9, eta_min=0.0, begin=0, end=6, by_epoch=False)
-KD = dict(constructor='mmkd.DistillOptimWrapperConstructor', discriminator=dict(optimizer=CRITIC_SGD))
-CRITIC_LR = CRITIC_SGD['lr']
+KD = dict(constructor='mmkd.DistillOptimWrapperConstructor', discriminator=dict(optimizer=DISCRIMINATOR_SGD))
+DISCRIMINATOR_LR = DISCRIMINATOR_SGD['lr']
 
 
 @OPTIM_WRAPPERS.register_module()
@@ -48,13 +48,13 @@ def names_of(algorithm, wrapper):
 # ---- which parameters, in which wrapper ------------------------------------------------------------------------------
 
 
-def test_student_and_connectors_are_in_one_optimizer_and_the_critic_in_the_other():
+def test_student_and_connectors_are_in_one_optimizer_and_the_discriminator_in_the_other():
     connected = dict(taps='conv_seg', connector='conv1x1', loss=dict(type='FeatureMSELoss'))
     algorithm = build(distill=dict(feature=connected))
     wrapper = optimizers(algorithm)
-    critic = {name for name, _ in algorithm.named_parameters() if name.startswith('discriminator.')}
-    assert names_of(algorithm, wrapper['discriminator']) == critic
-    assert names_of(algorithm, wrapper['student']) == {name for name, _ in algorithm.named_parameters()} - critic
+    discriminator = {name for name, _ in algorithm.named_parameters() if name.startswith('discriminator.')}
+    assert names_of(algorithm, wrapper['discriminator']) == discriminator
+    assert names_of(algorithm, wrapper['student']) == {name for name, _ in algorithm.named_parameters()} - discriminator
     assert any(name.startswith('distiller.connectors') for name in names_of(algorithm, wrapper['student']))
     assert 'discriminator' in algorithm._modules  # building did not take it out
 
@@ -89,8 +89,8 @@ def test_amp_on_the_command_line_is_the_students(monkeypatch):
     assert cfg.optim_wrapper.discriminator == KD['discriminator']
 
 
-def test_in_mixed_precision_the_critic_is_in_float32_and_makes_the_same_step():
-    algorithm = build(dict(discriminator=small_critic()))
+def test_in_mixed_precision_the_discriminator_is_in_float32_and_makes_the_same_step():
+    algorithm = build(dict(discriminator=small_discriminator()))
     wrapper = optimizers(algorithm, type='Bfloat16OptimWrapper')
     maps, seen = [], []
     algorithm.student.conv_seg.register_forward_hook(lambda module, args, out: maps.append(out.detach().clone()))
@@ -98,7 +98,7 @@ def test_in_mixed_precision_the_critic_is_in_float32_and_makes_the_same_step():
     for name, module in algorithm.discriminator.named_modules():
         if not list(module.children()):
             module.register_forward_hook(lambda m, args, out, name=name: seen.append((name, out.dtype)))
-    critic = copy.deepcopy(algorithm.discriminator)
+    discriminator = copy.deepcopy(algorithm.discriminator)
     algorithm.train_step(images(), wrapper)
 
     teacher, student = maps
@@ -107,18 +107,18 @@ def test_in_mixed_precision_the_critic_is_in_float32_and_makes_the_same_step():
     assert {p.dtype for p in algorithm.parameters()} == {torch.float32}
 
     # the reference makes its step without autocast, from the same maps
-    reference = build(dict(discriminator=critic))
+    reference = build(dict(discriminator=discriminator))
     reference_wrapper = optimizers(reference)['discriminator']
-    reference.iteration = 1
-    reference._critic_batches = [CriticBatch(student.float(), teacher)]
-    reference.update_discriminator(reference_wrapper)
+    reference.adversary.iteration = 1
+    reference.adversary.judged = [JudgedMaps(student.float(), teacher)]
+    reference.adversary.step(reference_wrapper)
     for name, value in algorithm.discriminator.named_parameters():
         torch.testing.assert_close(value, reference.discriminator.get_parameter(name), msg=name)
 
 
 def test_gradients_are_clipped_apart(monkeypatch):
     algorithm = build(LINEAR)
-    wrapper = optimizers(algorithm, critic=dict(clip_grad=dict(max_norm=1e-6)), clip_grad=dict(max_norm=1e-9))
+    wrapper = optimizers(algorithm, of_discriminator=dict(clip_grad=dict(max_norm=1e-6)), clip_grad=dict(max_norm=1e-9))
     before = {name: p.detach().clone() for name, p in algorithm.named_parameters()}
     algorithm.train_step(images(), wrapper)
     moved = {name: (p - before[name]).norm().item() for name, p in algorithm.named_parameters()}
@@ -150,8 +150,14 @@ def test_another_constructor_may_build_the_students_optimizer():
     [
         (None, 'optim_wrapper.discriminator: dict.optimizer=dict.* was expected, got None'),
         (dict(type='SGD', lr=1.0), 'optim_wrapper.discriminator: dict.optimizer=dict.* was expected'),
-        (dict(KD['discriminator'], type='AmpOptimWrapper'), 'discriminator.type: the critic is trained in float32'),
-        (dict(KD['discriminator'], accumulative_counts=2), 'discriminator.accumulative_counts: the critic accumulates'),
+        (
+            dict(KD['discriminator'], type='AmpOptimWrapper'),
+            'discriminator.type: the discriminator is trained in float32',
+        ),
+        (
+            dict(KD['discriminator'], accumulative_counts=2),
+            'discriminator.accumulative_counts: the discriminator accumulates',
+        ),
     ],
 )
 def test_mistakes_in_the_added_key_are_named(discriminator, message):
@@ -159,7 +165,7 @@ def test_mistakes_in_the_added_key_are_named(discriminator, message):
         optimizers(build(), discriminator=discriminator)
 
 
-def test_a_model_without_a_critic_is_refused():
+def test_a_model_without_a_discriminator_is_refused():
     with pytest.raises(TypeError, match='is for AdversarialDistill, the model is a Linear'):
         optimizers(torch.nn.Linear(1, 1))
 
@@ -169,9 +175,9 @@ def test_a_model_without_a_critic_is_refused():
 
 def test_accumulated_gradients_are_the_mean_over_the_iterations_for_both():
     algorithm = build(dict(LINEAR, mode='hinge', gradient_penalty=5))
-    wrapper = optimizers(algorithm, critic=dict(optimizer=dict(type='SGD', lr=1.0)), accumulative_counts=2)
+    wrapper = optimizers(algorithm, of_discriminator=dict(optimizer=dict(type='SGD', lr=1.0)), accumulative_counts=2)
     wrapper.initialize_count_status(algorithm, 0, 5)
-    critic, weight = algorithm.discriminator, algorithm.discriminator.linear.weight
+    discriminator, weight = algorithm.discriminator, algorithm.discriminator.linear.weight
     conv = algorithm.student.conv_seg.weight
 
     def micro_step(seed):
@@ -179,7 +185,7 @@ def test_accumulated_gradients_are_the_mean_over_the_iterations_for_both():
         losses = algorithm(**algorithm.data_preprocessor(images(seed=seed), True), mode='loss')
         loss, log = algorithm.parse_losses(losses)
         (student,) = torch.autograd.grad(loss, conv, retain_graph=True)
-        terms = critic_losses(critic, algorithm._critic_batches[-1], 'hinge', 5)
+        terms = discriminator_losses(discriminator, algorithm.adversary.judged[-1], 'hinge', 5)
         (fooled,) = torch.autograd.grad(0.1 * (terms['loss_adversarial'] + terms['loss_gp']), weight)
         wrapper.update_params(loss)
         return student, fooled, log
@@ -222,7 +228,7 @@ def config(tmp_path, monkeypatch):
 
     def make(work_dir='run', holistic=None, **options):
         model = adversarial(
-            dict(dict(discriminator=small_critic(base_channels=4)), **(holistic or {})),
+            dict(dict(discriminator=small_discriminator(base_channels=4)), **(holistic or {})),
             teacher=dict(teacher, ckpt='teacher.pth'),
         )
         cfg = run_config(work_dir, {}, model=dict(_delete_=True, **model), optim_wrapper=KD)
@@ -276,10 +282,10 @@ def test_a_list_of_schedulers_applies_to_both_and_both_rates_are_logged(config):
     runner = train(config(param_scheduler=[POLY]))
     decay = [(1 - i / 5) ** 0.9 for i in range(6)]
     assert scalars(runner, 'train/lr') == pytest.approx([0.05 * d for d in decay])
-    assert scalars(runner, 'train/discriminator.lr') == pytest.approx([CRITIC_LR * d for d in decay])
+    assert scalars(runner, 'train/discriminator.lr') == pytest.approx([DISCRIMINATOR_LR * d for d in decay])
 
 
-def test_the_critic_may_have_a_schedule_of_its_own(config):
+def test_the_discriminator_may_have_a_schedule_of_its_own(config):
     step = dict(type='MultiStepLR', milestones=[2], gamma=0.1, by_epoch=False)
     runner = train(config(param_scheduler=dict(student=[POLY], discriminator=[step])))
     assert scalars(runner, 'train/lr')[2] == pytest.approx(0.05 * (3 / 5) ** 0.9)
@@ -299,7 +305,7 @@ def test_a_resumed_run_knows_whether_the_game_has_begun(config):
     assert [value != 0 for value in scalars(resumed, 'train/distill.loss_holistic')] == [False] * 4 + [True] * 2
 
 
-def test_the_students_file_knows_nothing_of_the_critic(config):
+def test_the_students_file_knows_nothing_of_the_discriminator(config):
     schedulers = dict(student=[POLY], discriminator=[])
     options = dict(param_scheduler=schedulers, custom_hooks=[dict(type='mmkd.FiniteLossHook')])
     runner = train(config(train_cfg=dict(max_epochs=1), **options))
@@ -320,7 +326,7 @@ def test_ema_runs_beside_it(config):
     assert runner.iter == 3
 
 
-def test_a_run_without_a_critic_cannot_be_resumed_with_one(config):
+def test_a_run_without_a_discriminator_cannot_be_resumed_with_one(config):
     cfg = config(train_cfg=dict(max_epochs=1))
     cfg.model.type = 'mmkd.DenseDistill'
     del cfg.model['holistic']

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.adversarial_toys import CRITIC_SGD, adversarial, small_critic
+from helpers.adversarial_toys import DISCRIMINATOR_SGD, adversarial, small_discriminator
 from helpers.distillation_runs import run_config
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
@@ -33,7 +33,7 @@ class Spoil(Hook):
 
     def spoil(self, model):
         with torch.no_grad():
-            if self.what == 'critic':  # too large for the square of its gradient; the student's term is still finite
+            if self.what == 'discriminator':  # too large to be squared; the student's term is still finite
                 model.discriminator.last.weight.fill_(1e25)
             elif self.what == 'student':
                 model.student.conv_seg.bias[0] = math.nan
@@ -45,7 +45,7 @@ def run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     def train(*hooks, expect=NonFiniteError, checkpoint=None, **options):
-        model = adversarial(dict(discriminator=small_critic(base_channels=4, preprocess=None)))
+        model = adversarial(dict(discriminator=small_discriminator(base_channels=4, preprocess=None)))
         checkpoint = dict(dict(type='CheckpointHook', interval=2, by_epoch=False), **(checkpoint or {}))
         config = run_config(
             'run',
@@ -54,7 +54,7 @@ def run(tmp_path, monkeypatch):
             train_cfg=dict(_delete_=True, by_epoch=False, max_iters=8, val_interval=100),
             train_dataloader=dict(sampler=dict(type='InfiniteSampler')),
             optim_wrapper=dict(
-                constructor='mmkd.DistillOptimWrapperConstructor', discriminator=dict(optimizer=CRITIC_SGD)
+                constructor='mmkd.DistillOptimWrapperConstructor', discriminator=dict(optimizer=DISCRIMINATOR_SGD)
             ),
             default_hooks=dict(checkpoint=checkpoint),
             custom_hooks=list(hooks),
@@ -85,8 +85,8 @@ def test_a_sound_run_ends_as_without_the_guard(run):
     assert checkpoints() == ['iter_2.pth', 'iter_4.pth', 'iter_6.pth', 'iter_8.pth']
 
 
-def test_the_critics_loss_is_named_with_the_iteration_and_the_last_checkpoint(run):
-    message = run(GUARD, dict(type='Spoil', what='critic', iteration=4))
+def test_the_discriminators_loss_is_named_with_the_iteration_and_the_last_checkpoint(run):
+    message = run(GUARD, dict(type='Spoil', what='discriminator', iteration=4))
     assert message.startswith('iteration 5: discriminator.loss_gp is not finite')
     assert 'discriminator.loss_gp inf' in message and 'student.loss_ce 0.' in message
     assert message.endswith(f'The last checkpoint is {Path("run/iter_4.pth").absolute()}.')
@@ -132,12 +132,12 @@ def test_whoever_saves_saves_no_bad_weights(run):
 
 
 def test_an_interval_skips_iterations_but_not_the_last(run):
-    spoil = dict(type='Spoil', what='critic', iteration=4)
+    spoil = dict(type='Spoil', what='discriminator', iteration=4)
     assert run(dict(GUARD, interval=3), spoil, checkpoint=dict(interval=100)).startswith('iteration 6: ')
     assert run(dict(GUARD, interval=100), spoil, checkpoint=dict(interval=100)).startswith('iteration 8: ')
 
 
 def test_without_the_guard_the_run_would_go_on(run, monkeypatch):
     monkeypatch.setattr('mmkd.distillation.algorithms.DenseDistill.runner_hooks', ())
-    run(dict(type='Spoil', what='critic', iteration=4), expect=None)
+    run(dict(type='Spoil', what='discriminator', iteration=4), expect=None)
     assert not finite('run/iter_6.pth')

@@ -12,9 +12,10 @@ from torch import nn
 
 from mmkd.apis.config import resolve_config
 from mmkd.distillation.algorithms import DenseDistill
-from mmkd.distillation.teacher.network import build_network, resolve_network
+from mmkd.distillation.teacher.network import build_network
 from mmkd.engine import DistillOptimWrapperConstructor
 from mmkd.engine.optimizers import with_distill_constructor
+from mmkd.utils.model_config import resolve_network
 
 ADAMW = dict(type='AdamW', lr=1e-3, weight_decay=0.05)
 CONNECTOR = dict(type='ConvConnector', in_channels=4, out_channels=8, norm_cfg=dict(type='BN'))

@@ -1,4 +1,4 @@
-"""A segmentation network and a critic of a few hundred parameters, and adversarial distillation between them."""
+"""A segmentation network and a discriminator of a few hundred parameters, and adversarial distillation between them."""
 
 from types import SimpleNamespace
 
@@ -12,7 +12,7 @@ import mmkd.engine  # noqa: F401
 from mmkd.distillation.algorithms import AdversarialDistill
 from mmkd.registry import MODELS
 
-CRITIC_SGD = dict(type='SGD', lr=0.05, momentum=0.9, weight_decay=5e-4)
+DISCRIMINATOR_SGD = dict(type='SGD', lr=0.05, momentum=0.9, weight_decay=5e-4)
 
 
 @MODELS.register_module()
@@ -39,7 +39,7 @@ class ToySegmentor(BaseModel):
 
 
 @MODELS.register_module()
-class LinearCritic(nn.Module):
+class LinearDiscriminator(nn.Module):
     """D(x) = w . mean(x) + b, of which everything can be worked out by hand. No state besides."""
 
     def __init__(self, in_channels=3):
@@ -50,13 +50,13 @@ class LinearCritic(nn.Module):
         return self.linear(maps.mean(dim=(2, 3))).flatten()
 
 
-def small_critic(**options):
+def small_discriminator(**options):
     return dict(dict(type='HolisticDiscriminator', base_channels=8), **options)
 
 
 def adversarial(holistic=None, **options):
     """The config of an algorithm; ``holistic`` changes the defaults of that key."""
-    defaults = dict(discriminator=small_critic(), taps='conv_seg')
+    defaults = dict(discriminator=small_discriminator(), taps='conv_seg')
     options = dict(
         dict(
             student=dict(type='mmkd.ToySegmentor'),
@@ -79,12 +79,12 @@ def build(holistic=None, seed=0, **options):
     return algorithm.train()
 
 
-def optimizers(algorithm, critic=None, **student):
+def optimizers(algorithm, of_discriminator=None, **student):
     """The optimizer wrapper of both, built as a run builds it."""
     config = dict(
         dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1)),
         constructor='mmkd.DistillOptimWrapperConstructor',
-        discriminator=dict(dict(optimizer=CRITIC_SGD), **(critic or {})),
+        discriminator=dict(dict(optimizer=DISCRIMINATOR_SGD), **(of_discriminator or {})),
     )
     return build_optim_wrapper(algorithm, dict(config, **student))
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from mmkd.distillation.losses.context import asked_for
 from mmkd.registry import MODELS
 
 GOLDENS = Path(__file__).parents[1] / 'data' / 'goldens' / 'skd.npz'
@@ -194,7 +195,10 @@ class LossTester:
 
     def test_module_is_the_weighted_function(self, options):
         student, teacher = self.one_pair()
-        loss = self.module(**{**self.needed, **options}, loss_weight=2.5)(preds_S=student, preds_T=teacher)
+        module = self.module(**{**self.needed, **options}, loss_weight=2.5)
+        names = list(asked_for(module))[:2]
+        assert names in (['preds_S', 'preds_T'], ['levels_S', 'levels_T'])
+        loss = module(**dict(zip(names, (student, teacher), strict=True)))
         torch.testing.assert_close(loss, 2.5 * self.function(student, teacher, **options))
 
     def test_module_is_found_in_the_registry(self):

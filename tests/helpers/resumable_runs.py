@@ -1,4 +1,4 @@
-"""A tiny training with everything that has a state: student, connectors, critic, averaged weights, schedules."""
+"""A tiny training with everything that has a state: student, connectors, discriminator, averaged weights, schedules."""
 
 import random
 
@@ -8,7 +8,7 @@ from mmengine.registry import DATASETS
 from mmengine.structures import BaseDataElement
 from torch.utils.data import Dataset
 
-from helpers.adversarial_toys import CRITIC_SGD, adversarial, small_critic
+from helpers.adversarial_toys import DISCRIMINATOR_SGD, adversarial, small_discriminator
 from helpers.distillation_runs import run_config
 from mmkd.utils.checkpoint import load_checkpoint_file
 
@@ -34,7 +34,7 @@ class NoisyImages(Dataset):
 def resumable(work_dir, by_epoch=False, workers=0, length=8, **options):
     """The config of a run that saves after every iteration or epoch, and keeps one checkpoint."""
     model = adversarial(
-        dict(discriminator=small_critic(base_channels=4, preprocess=None)),
+        dict(discriminator=small_discriminator(base_channels=4, preprocess=None)),
         distill=dict(pi=dict(taps='conv_seg', loss=dict(type='PixelWiseLoss')), features=FEATURES),
     )
     loader = dict(num_workers=workers, dataset=dict(type='NoisyImages'), persistent_workers=workers > 0)
@@ -48,7 +48,9 @@ def resumable(work_dir, by_epoch=False, workers=0, length=8, **options):
         model=dict(_delete_=True, **model),
         train_cfg=dict(_delete_=True, by_epoch=by_epoch, val_interval=3, **length),
         train_dataloader=loader,
-        optim_wrapper=dict(constructor='mmkd.DistillOptimWrapperConstructor', discriminator=dict(optimizer=CRITIC_SGD)),
+        optim_wrapper=dict(
+            constructor='mmkd.DistillOptimWrapperConstructor', discriminator=dict(optimizer=DISCRIMINATOR_SGD)
+        ),
         param_scheduler=schedulers,
         default_hooks=dict(checkpoint=dict(type='CheckpointHook', interval=1, by_epoch=by_epoch, max_keep_ckpts=1)),
         custom_hooks=[dict(type='EMAHook', momentum=0.1)],

@@ -1,6 +1,7 @@
 """Distillation algorithms, on mmrazor's. Importing them imports mmrazor, which takes seconds."""
 
-from ..recipes.dense_distiller import DenseDistiller, LevelConnectors
+from ..connectors import LevelConnectors
+from ..recipes.dense_distiller import DenseDistiller
 from .adversarial_distill import AdversarialDistill
 from .dense_distill import DenseDistill
 

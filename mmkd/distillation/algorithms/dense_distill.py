@@ -7,26 +7,29 @@ from functools import partial
 from typing import Any
 
 import torch
-from mmengine.logging import print_log
+from mmengine.logging import MessageHub, print_log
 from mmengine.model import BaseModel
-from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
 from mmkd.compat import import_mmrazor, load_checkpoints_safely
 from mmkd.registry import MODELS
+from mmkd.utils.model_config import resolve_network
 
+from ..losses.context import LossContext, asked_for
 from ..recipes.dense_distiller import DenseDistiller
 from ..recipes.inherit import inherit_weights, parse_inherit
+from ..recipes.mmrazor import build_distiller
 from ..recipes.short_form import compile_short_form, parse_short_form
 from ..taps.activation import settle_activations
-from ..taps.dry_run import check_losses, infer_channels, teacher_weights_read
+from ..taps.channels import infer_channels
+from ..taps.dry_run import check_losses, teacher_weights_read
 from ..taps.gradients import warn_of_missing_gradients
-from ..taps.recording import TapRecorders
+from ..taps.recorders import Recorders
 from ..taps.regions import RegionWatch, check_regions
 from ..teacher import FrozenTeacher
 from ..teacher.frozen_teacher import NOT_GIVEN
 from ..teacher.isolation import preserve_rng_state
-from ..teacher.network import build_network, resolve_network
+from ..teacher.network import build_network
 from .state_dict import adapt_state_dict
 from .student_attributes import StudentAttributes
 from .unlabelled import check_same_kinds, mean_over_parts, split_batch
@@ -34,7 +37,6 @@ from .unlabelled import check_same_kinds, mean_over_parts, split_batch
 import_mmrazor()
 from mmrazor.models.algorithms import SingleTeacherDistill  # noqa: E402
 from mmrazor.models.utils import add_prefix  # noqa: E402
-from mmrazor.registry import MODELS as MMRAZOR_MODELS  # noqa: E402
 
 __all__ = ['DenseDistill']
 
@@ -146,27 +148,30 @@ class DenseDistill(StudentAttributes, SingleTeacherDistill):
 
         with preserve_rng_state():
             self.distiller = self._build_distiller(losses, short=distill is not None)
-        self.student_recorders = TapRecorders(self.distiller.student_recorders, 'student', module_inplace)
-        self.teacher_recorders = TapRecorders(self.distiller.teacher_recorders, 'teacher', teacher_module_inplace)
+        self.student_recorders.keep_inplace = module_inplace
+        self.teacher_recorders.keep_inplace = teacher_module_inplace
         self.student_recorders.initialize(self.student)
         self.teacher.needed = partial(teacher_weights_read, self, size=self.dry_run_size or DRY_RUN_SIZE)
+
+    @property
+    def student_recorders(self) -> Recorders:
+        """What is recorded of the student."""
+        return self.distiller.student_recorders
+
+    @property
+    def teacher_recorders(self) -> Recorders:
+        """What is recorded of the teacher."""
+        return self.distiller.teacher_recorders
+
+    @property
+    def knows_what_is_read(self) -> bool:
+        """Whether the losses are computed by mmkd's distiller, of which it is known what they read."""
+        return isinstance(self.distiller, DenseDistiller)
 
     # ---- building ----------------------------------------------------------------------------------------------------
 
     def _build_distiller(self, losses: nn.Module | Mapping, short: bool) -> nn.Module:
-        if isinstance(losses, nn.Module):
-            return losses
-        if short:
-            losses = self._compile(losses)
-        else:
-            losses = dict(losses)
-            if 'type' not in losses:
-                raise ValueError(f'distiller.type: missing, the keys given are {sorted(losses)}')
-            if losses.get('type') in ('ConfigurableDistiller', 'mmrazor.ConfigurableDistiller'):
-                losses['type'] = 'mmkd.DenseDistiller'
-        # a name without scope means here what it means to mmrazor
-        with DefaultScope.overwrite_default_scope('mmrazor'):
-            return MMRAZOR_MODELS.build(losses)
+        return build_distiller(self._compile(losses) if short else losses)
 
     def _compile(self, distill: Mapping) -> dict:
         """The short form, written out. Connectors of unknown size are left out until training asks for them."""
@@ -200,7 +205,7 @@ class DenseDistill(StudentAttributes, SingleTeacherDistill):
         if self.teacher.mode == 'auto' and not self._reads_modules_only():
             self.teacher.mode = 'loss'
         self.teacher.check_normalization(self.data_preprocessor)
-        on_regions = check_regions(self.distiller, self.student, model)
+        on_regions = check_regions(self.distiller, self.student, model) if self.knows_what_is_read else {}
         self._regions = RegionWatch({self.distiller.title(name): source for name, source in on_regions.items()})
         settle_activations(self.distiller, self.student, model)
         if self.dry_run_size is not None:
@@ -219,7 +224,7 @@ class DenseDistill(StudentAttributes, SingleTeacherDistill):
         )
 
     def _reads_modules_only(self) -> bool:
-        return self.teacher_recorders.only_modules and not self.distiller.deliveries.deliveries
+        return self.teacher_recorders.read_network_alone and not self.distiller.deliveries.deliveries
 
     def init_weights(self) -> None:
         """Initialises the student and the connectors, and makes the teacher ready: training is about to begin."""
@@ -273,44 +278,49 @@ class DenseDistill(StudentAttributes, SingleTeacherDistill):
         if not labelled:
             self._check_no_labels_are_needed()
         try:
-            self.distiller.data_samples = data_samples  # for losses that look at the ground truth
-            self.distiller.networks = (self.student, self.teacher)  # or use a head
             self.distiller.set_deliveries_override(False)
             self.run_teacher(batch_inputs, data_samples)
             self.distiller.set_deliveries_override(True)
+            # the deliveries first: what is recorded is what the network goes on with
             regions = self._regions.attached(self.student, 'student')
-            with self.student_recorders.attached(self.student), regions, self.distiller.deliveries:
+            with self.distiller.deliveries, regions, self.student_recorders.attached(self.student):
                 losses = self._student_losses(batch_inputs, data_samples, labelled)
             self._regions.check()
-            taught = self.distill_losses()
-            self._check_gradients(taught)
+            context = self.context(batch_inputs, data_samples if labelled else None)
+            taught = self.distill_losses(context)
+            self._check_gradients(taught, context)
             return {**losses, **taught}
         finally:
             self.clear_records()
 
     def run_teacher(self, batch_inputs: Tensor, data_samples: Sequence | None = None) -> None:
         """Records the teacher on a batch, until everything is recorded that the losses read."""
-        taps = None
-        if self._reads_modules_only() and isinstance(self.distiller, DenseDistiller):
-            taps = self.distiller.teacher_taps()
+        taps = self.teacher_recorders.taps if self.knows_what_is_read and self._reads_modules_only() else None
         regions = self._regions.attached(self.teacher.model, 'teacher')
-        with self.teacher_recorders.attached(self.teacher.model), regions, self.distiller.deliveries:
+        with self.distiller.deliveries, regions, self.teacher_recorders.attached(self.teacher.model):
             self.teacher.run(batch_inputs, data_samples, self.data_preprocessor, taps)
 
-    def distill_losses(self) -> dict[str, Tensor]:
-        """The distillation losses of what is recorded. A subclass that reads the records does it here."""
-        return add_prefix(self.distiller.compute_distill_losses(), 'distill')
+    def context(self, batch_inputs: Tensor, data_samples: Sequence | None) -> LossContext:
+        """What losses may ask for. A subclass that has more to offer adds it here."""
+        iteration = MessageHub.get_current_instance().get_info('iter')  # the Runner's
+        return LossContext(self.student, self.teacher, batch_inputs, data_samples, iteration)
 
-    def _check_gradients(self, losses: Mapping[str, Tensor]) -> None:
+    def distill_losses(self, context: LossContext) -> dict[str, Tensor]:
+        """The distillation losses of what is recorded. A subclass that reads the records does it here."""
+        given = [context] if self.knows_what_is_read else []
+        return add_prefix(self.distiller.compute_distill_losses(*given), 'distill')
+
+    def _check_gradients(self, losses: Mapping[str, Tensor], context: LossContext) -> None:
         """Says, in the first step of training, which losses teach nothing."""
-        if self.training and self.student_trainable and torch.is_grad_enabled() and not self._gradients_checked:
-            warn_of_missing_gradients(self.distiller, self.student_recorders, losses)
-            self._gradients_checked = True
+        if self._gradients_checked or not (self.training and self.student_trainable and torch.is_grad_enabled()):
+            return
+        self._gradients_checked = True
+        if self.knows_what_is_read:
+            warn_of_missing_gradients(self.distiller, losses, context.iteration)
 
     def _check_no_labels_are_needed(self) -> None:
-        needing = [
-            name for name, loss in getattr(self.distiller, 'distill_losses', {}).items() if _needs_data_samples(loss)
-        ]
+        losses = getattr(self.distiller, 'distill_losses', {})
+        needing = [name for name, loss in losses.items() if asked_for(loss).get('data_samples')]
         if needing:
             raise ValueError(f'distill: {needing[0]} looks at the labels, and there are images without (unlabelled)')
         if self.teacher.mode == 'loss':
@@ -333,8 +343,7 @@ class DenseDistill(StudentAttributes, SingleTeacherDistill):
         return {f'distill.{name}': zero for name in self.distiller.loss_forward_mappings}
 
     def clear_records(self) -> None:
-        """Lets go of all that is recorded, of the graph behind it, and of the data samples."""
-        self.distiller.data_samples = self.distiller.networks = None
+        """Lets go of all that is recorded, and of the graph behind it."""
         self.student_recorders.clear()
         self.teacher_recorders.clear()
 
@@ -359,10 +368,6 @@ class DenseDistill(StudentAttributes, SingleTeacherDistill):
         if parameter is not None and 'teacher' in self.__dict__:
             self.teacher.to(parameter.device)
         return self
-
-
-def _needs_data_samples(loss: nn.Module) -> bool:
-    return any(getattr(part, 'needs_data_samples', False) for part in loss.modules())
 
 
 def _one_of(name: str, value: Any, other_name: str, other: Any) -> Any:

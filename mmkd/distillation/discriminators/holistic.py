@@ -1,4 +1,4 @@
-"""The critic of holistic distillation (Structured Knowledge Distillation, Liu et al., CVPR 2019 and TPAMI 2020).
+"""The discriminator of holistic distillation (Structured Knowledge Distillation, Liu et al., CVPR 2019 and TPAMI 2020).
 
 It scores whole score maps: the teacher's are "real", the student's are "fake". Four strided convolutions under spectral
 normalisation, self-attention after the last two, one unnormalised convolution to a single number an image.
@@ -53,8 +53,8 @@ class HolisticDiscriminator(BaseModule):
         base_channels: Channels of the first convolution; each further one doubles them.
         preprocess: What is done to the score map first: ``'bn'`` (batch normalisation, the default of the authors'
             released code), ``'tanh'``, ``'softmax'`` (over classes; the conditional form of the CVPR code) or None.
-        conditional: Whether the critic also sees the image, resized to the score map and concatenated before it, as in
-            the paper. The released code leaves the image out.
+        conditional: Whether the discriminator also sees the image, resized to the score map and concatenated before it,
+            as in the paper. The released code leaves the image out.
         image_channels: Channels of that image.
         init_cfg: mmengine's initialisation config.
     """
@@ -85,7 +85,7 @@ class HolisticDiscriminator(BaseModule):
 
         Args:
             scores: Raw logits, (N, in_channels, H, W).
-            images: Network input, (N, image_channels, *, *); wanted if and only if the critic is conditional.
+            images: Network input, (N, image_channels, *, *); wanted if and only if the discriminator is conditional.
         """
         if self.conditional != (images is not None):
             given = 'not given' if images is None else 'given'
@@ -112,12 +112,12 @@ class HolisticDiscriminator(BaseModule):
 
     @contextmanager
     def per_sample(self) -> Iterator[None]:
-        """Makes the critic a function of each sample alone, and leaves its state as it is.
+        """Makes the discriminator a function of each sample alone, and leaves its state as it is.
 
         In train mode batch normalisation ties the samples of a batch together, so that the gradient with respect to one
         sample is not that of its own score, and every forward runs a power iteration of the spectral norm. Inside this
         context the running statistics and the present singular vectors are used. The gradient penalty and the student's
-        step run in it; only the critic's own scores of real and fake maps move its state.
+        step run in it; only the discriminator's own scores of real and fake maps move its state.
         """
         training = self.training
         self.eval()

@@ -3,11 +3,12 @@
 from .attention_transfer import AttentionTransferLoss, attention_transfer_loss
 from .base import DistillationLoss
 from .channel_wise import ChannelWiseDivergence, channel_wise_divergence
+from .context import LossContext
 from .dist import DISTLoss, dist_loss
 from .feature_mse import FeatureMSELoss, feature_mse_loss
 from .fgd import FGDLoss, fgd_focal_loss, fgd_global_loss, foreground_masks
 from .fsp import FSPLoss, fsp_loss, fsp_matrix
-from .holistic import adversarial_critic_loss, adversarial_student_loss, gradient_penalty
+from .holistic import HolisticLoss, adversarial_discriminator_loss, adversarial_student_loss, gradient_penalty
 from .localization import LocalizationDistillationLoss, localization_distillation_loss
 from .logit_standardization import LogitStandardized, standardize_logits
 from .mask_branch import MaskBranchLoss
@@ -27,16 +28,18 @@ __all__ = [
     'FGDLoss',
     'FSPLoss',
     'FeatureMSELoss',
+    'HolisticLoss',
     'LocalizationDistillationLoss',
     'LogitStandardized',
     'MGDLoss',
+    'LossContext',
     'MaskBranchLoss',
     'OverhaulLoss',
     'PKDLoss',
     'PairWiseLoss',
     'PixelWiseLoss',
     'TeacherBoundedLoss',
-    'adversarial_critic_loss',
+    'adversarial_discriminator_loss',
     'adversarial_student_loss',
     'attention_transfer_loss',
     'channel_wise_divergence',

@@ -18,15 +18,12 @@ class DistillationLoss(nn.Module):
     A subclass writes out its options in ``__init__``, hands them to this one, and calls :meth:`weigh` in ``forward``.
     ``forward`` names its inputs ``preds_S`` and ``preds_T``, as mmrazor's losses do.
 
+    What else it gets, it asks for in the signature of ``forward``: see :class:`LossContext`, and
+    :func:`takes_all_levels` for all levels at once.
+
     Attributes:
-        needs_data_samples: Whether the algorithm is to call ``forward`` with ``data_samples=``, the list of the batch's
-            data samples, with the ground truth. On a class, or on an instance whose options ask for it.
-        takes_levels: Whether ``forward`` is to be called once with the lists of all levels, as a loss with parameters
-            for each level needs it, and not once per level. Such a loss may return several losses, as a dict.
         activation: What a loss on class logits takes them through: ``'softmax'``, ``'sigmoid'``, or ``'auto'``, in the
             place of which the algorithm sets the one of the student's head before training. None for other losses.
-        needs_networks: Whether the algorithm is to call ``forward`` with ``student=``, the student, and ``teacher=``,
-            the ``FrozenTeacher``, for losses that use their heads.
 
     Args:
         loss_weight: Factor on the loss, at least 0.
@@ -36,9 +33,6 @@ class DistillationLoss(nn.Module):
         ValueError: ``loss_weight`` is no finite number of at least 0.
     """
 
-    needs_data_samples = False
-    takes_levels = False
-    needs_networks = False
     activation: str | None = None
 
     def __init__(self, loss_weight: float = 1.0, **options):

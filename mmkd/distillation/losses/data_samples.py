@@ -51,8 +51,10 @@ def label_maps(data_samples: Sequence, size: Sequence[int], loss: str) -> Tensor
     Raises:
         ValueError: a data sample has no ``gt_sem_seg``, or they differ in size.
     """
+    if not data_samples:
+        raise ValueError(f'{loss}: it needs class maps, and there are none of these images')
     maps = [getattr(sample, 'gt_sem_seg', None) for sample in data_samples]
-    if not maps or any(item is None for item in maps):
+    if any(item is None for item in maps):
         raise ValueError(f'{loss}: it needs class maps, and a data sample has no gt_sem_seg')
     sizes = {tuple(item.data.shape[-2:]) for item in maps}
     if len(sizes) > 1:

@@ -167,7 +167,6 @@ class DISTLoss(DistillationLoss):
             align_corners=align_corners,
         )
         self.ignore_index = ignore_index
-        self.needs_data_samples = ignore_index is not None
 
     def forward(
         self, preds_S: Levels, preds_T: Levels, mask: Levels | None = None, data_samples: list | None = None

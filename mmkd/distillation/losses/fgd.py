@@ -248,9 +248,6 @@ class FGDLoss(DistillationLoss):
         5
     """
 
-    needs_data_samples = True
-    takes_levels = True
-
     def __init__(
         self,
         channels: int | None = None,
@@ -290,20 +287,20 @@ class FGDLoss(DistillationLoss):
         self.student_contexts = nn.ModuleList(GlobalContext(channels) for _ in range(count))
         self.teacher_contexts = nn.ModuleList(GlobalContext(channels) for _ in range(count))
 
-    def forward(self, preds_S: Levels, preds_T: Levels, data_samples: Sequence) -> Tensor:
+    def forward(self, levels_S: Levels, levels_T: Levels, data_samples: Sequence) -> Tensor:
         """The weighted loss of features (N, C, H, W), or its mean over two lists of levels.
 
         Raises:
             ValueError: the numbers of levels, channels or images do not fit, or there are no boxes.
         """
-        if isinstance(preds_S, Tensor) and isinstance(preds_T, Tensor):
-            preds_S, preds_T = [preds_S], [preds_T]
-        if not len(preds_S) == len(preds_T) == self.num_levels:
+        if isinstance(levels_S, Tensor) and isinstance(levels_T, Tensor):
+            levels_S, levels_T = [levels_S], [levels_T]
+        if not len(levels_S) == len(levels_T) == self.num_levels:
             raise ValueError(
-                f'FGD loss: preds_S has {len(preds_S)} levels, preds_T {len(preds_T)}, levels={self.num_levels}'
+                f'FGD loss: levels_S has {len(levels_S)} levels, levels_T {len(levels_T)}, levels={self.num_levels}'
             )
         boxes, size = ground_truth_boxes(data_samples, 'FGD loss'), image_size(data_samples, 'FGD loss')
-        losses = [self._level(i, *pair, boxes, size) for i, pair in enumerate(zip(preds_S, preds_T, strict=True))]
+        losses = [self._level(i, *pair, boxes, size) for i, pair in enumerate(zip(levels_S, levels_T, strict=True))]
         return self.loss_weight * torch.stack(losses).mean()
 
     def _level(self, i: int, student: Tensor, teacher: Tensor, boxes: list[Tensor], size: tuple[int, int]) -> Tensor:

@@ -112,12 +112,10 @@ class FSPLoss(DistillationLoss):
         0.0
     """
 
-    takes_levels = True
-
     def __init__(self, reduction: str = 'mean', loss_weight: float = 1.0):
         check_choice('FSP loss: reduction', reduction, REDUCTIONS)
         super().__init__(loss_weight, reduction=reduction)
 
-    def forward(self, preds_S: Sequence[Tensor], preds_T: Sequence[Tensor]) -> Tensor:
+    def forward(self, levels_S: Sequence[Tensor], levels_T: Sequence[Tensor]) -> Tensor:
         """The weighted loss of two lists of features."""
-        return self.loss_weight * fsp_loss(preds_S, preds_T, **self.options)
+        return self.loss_weight * fsp_loss(levels_S, levels_T, **self.options)

@@ -128,8 +128,6 @@ class LocalizationDistillationLoss(DistillationLoss):
         True
     """
 
-    takes_levels = True
-
     def __init__(
         self,
         temperature: float = 10.0,
@@ -143,17 +141,17 @@ class LocalizationDistillationLoss(DistillationLoss):
         super().__init__(loss_weight, temperature=temperature, align=align, align_corners=align_corners)
         self.score_power = score_power
 
-    def forward(self, preds_S: Levels, preds_T: Levels, scores_T: Levels | None = None) -> Tensor:
+    def forward(self, levels_S: Levels, levels_T: Levels, scores_T: Levels | None = None) -> Tensor:
         """The weighted loss of edge logits, or of two lists of levels, the mean over all their locations.
 
         Args:
-            preds_S: The student's (N, 4 * (reg_max + 1), H, W).
-            preds_T: The teacher's.
+            levels_S: The student's (N, 4 * (reg_max + 1), H, W).
+            levels_T: The teacher's.
             scores_T: The teacher's class logits (N, K, H, W), of sigmoids: the largest of a location is its weight.
         """
-        sized = preds_S if self.options['align'] == 'student' else preds_T
+        sized = levels_S if self.options['align'] == 'student' else levels_T
         weight = self._weight(scores_T, like=sized)
-        pairs = self.pairs(preds_S, preds_T)
+        pairs = self.pairs(levels_S, levels_T)
         weights = weight if isinstance(weight, list) else [weight] * len(pairs)
         sums = [_sums(*pair, w, **self.options) for pair, w in zip(pairs, weights, strict=True)]
         return self.loss_weight * _ratio(sums)

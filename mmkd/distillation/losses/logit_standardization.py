@@ -89,8 +89,6 @@ class LogitStandardized(nn.Module):
             )
         self.temperature = temperature
         self.loss_weight = loss_weight
-        self.needs_data_samples = getattr(self.loss, 'needs_data_samples', False)
-        self.takes_levels = getattr(self.loss, 'takes_levels', False)
 
     def forward(self, preds_S: Levels, preds_T: Levels, **more) -> Tensor:
         """The weighted loss of logits (N, C, *), or of two lists of levels if the loss takes them.

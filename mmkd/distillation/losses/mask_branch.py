@@ -50,8 +50,6 @@ class MaskBranchLoss(DistillationLoss):
         ValueError: An option is unknown or out of range.
     """
 
-    takes_levels = needs_data_samples = needs_networks = True
-
     def __init__(
         self,
         temperature: float = 1.0,
@@ -65,13 +63,13 @@ class MaskBranchLoss(DistillationLoss):
         super().__init__(loss_weight, temperature=temperature, mask_iou_weight=mask_iou_weight, judged=judged)
 
     def forward(
-        self, preds_S: Sequence[dict], preds_T: Sequence[Tensor], data_samples, student, teacher
+        self, levels_S: Sequence[dict], levels_T: Sequence[Tensor], data_samples, student, teacher
     ) -> dict[str, Tensor]:
         """The losses of a batch.
 
         Args:
-            preds_S: What the student's ``roi_head.mask_loss`` returned, as the only item.
-            preds_T: The teacher's pyramid, finest level first.
+            levels_S: What the student's ``roi_head.mask_loss`` returned, as the only item.
+            levels_T: The teacher's pyramid, finest level first.
             data_samples: With ``img_shape`` of each image.
             student: The student.
             teacher: The ``FrozenTeacher``, with a ``CenterMaskRoIHead`` as ``roi_head``.
@@ -82,7 +80,7 @@ class MaskBranchLoss(DistillationLoss):
         Raises:
             ValueError: A head is missing, or the masks differ in size or number of classes.
         """
-        (outputs,) = preds_S
+        (outputs,) = levels_S
         iou_weight = self.options['mask_iou_weight']
         _check_heads(student, teacher.model, iou_weight)
         labels = outputs['pos_labels']
@@ -94,7 +92,7 @@ class MaskBranchLoss(DistillationLoss):
         img_shapes = [sample.metainfo['img_shape'] for sample in data_samples]
         with teacher.inference(logits.device):
             head = teacher.model.roi_head
-            found = head.mask_forward(preds_T, outputs['pos_rois'], img_shapes)
+            found = head.mask_forward(levels_T, outputs['pos_rois'], img_shapes)
             _check_classes(outputs['mask_preds'], found['mask_preds'])
             masks = _of_class(found['mask_preds'], labels).float()
             if iou_weight:

@@ -228,7 +228,6 @@ class PixelWiseLoss(DistillationLoss):
         self.boundary_width = boundary_width
         self.boundary_of = boundary_of
         self.ignore_index = ignore_index
-        self.needs_data_samples = ignore_index is not None or (boundary_weight != 1 and boundary_of == 'label')
 
     @property
     def activation(self) -> str:

@@ -47,22 +47,20 @@ class TeacherBoundedLoss(DistillationLoss):
         ValueError: ``compare`` is unknown, or ``margin`` no finite number.
     """
 
-    takes_levels = needs_data_samples = needs_networks = True
-
     def __init__(self, compare: str = 'location', margin: float = 0.0, loss_weight: float = 0.5):
         check_choice('teacher-bounded loss: compare', compare, COMPARE)
         check_number('teacher-bounded loss: margin', margin)
         super().__init__(loss_weight, compare=compare, margin=margin)
 
     def forward(
-        self, preds_S: Sequence[Sequence[Tensor]], preds_T: Sequence[Sequence[Tensor]], data_samples, student, teacher
+        self, levels_S: Sequence[Sequence[Tensor]], levels_T: Sequence[Sequence[Tensor]], data_samples, student, teacher
     ) -> dict[str, Tensor]:
         """The two added losses.
 
         Args:
-            preds_S: The student's class logits (N, C, H, W), distances (N, 4, H, W) and centreness logits (N, 1, H, W),
-                each a list of levels.
-            preds_T: The teacher's.
+            levels_S: The student's class logits (N, C, H, W), distances (N, 4, H, W) and centreness logits
+                (N, 1, H, W), each a list of levels.
+            levels_T: The teacher's.
             data_samples: With ``gt_instances`` of each image.
             student: The student, with a ``CenterMaskFCOSHead`` as ``bbox_head``.
             teacher: The ``FrozenTeacher``.
@@ -75,11 +73,11 @@ class TeacherBoundedLoss(DistillationLoss):
         """
         head = student.bbox_head
         _check_heads(head, teacher.model.bbox_head)
-        _check_levels(preds_S, preds_T)
-        positives = head.find_positives(preds_S[0], [sample.gt_instances for sample in data_samples])
-        of_student = head.positive_losses(*preds_S[1:], positives)
+        _check_levels(levels_S, levels_T)
+        positives = head.find_positives(levels_S[0], [sample.gt_instances for sample in data_samples])
+        of_student = head.positive_losses(*levels_S[1:], positives)
         with torch.no_grad():
-            of_teacher = head.positive_losses(*preds_T[1:], positives)
+            of_teacher = head.positive_losses(*levels_T[1:], positives)
         losses = zip(('bbox', 'centerness'), of_student, of_teacher, strict=True)
         return {name: self._bounded(student, teacher) for name, student, teacher in losses}
 

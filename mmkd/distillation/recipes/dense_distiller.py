@@ -1,4 +1,4 @@
-"""mmrazor's configurable distiller, with losses over several levels."""
+"""The losses between two networks: mmrazor's configurable distiller, with losses over several levels."""
 
 from __future__ import annotations
 
@@ -8,56 +8,25 @@ from numbers import Real
 from typing import Any
 
 import torch
-from mmengine.logging import MessageHub
-from mmengine.model import BaseModule, ModuleList
+from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmkd.compat import import_mmrazor
 from mmkd.registry import MODELS
 
-from ..connectors import build_connector
-from ..taps.recording import Levels, read_record, tap_of, tensors_in
-from ..teacher.early_exit import Tap
+from ..connectors import LevelConnectors
+from ..losses.context import LossContext, takes_all_levels
+from ..taps.levels import Levels, Reading, readings_of, tensors_in
+from ..taps.recorders import Recorders
 from ..teacher.isolation import preserve_rng_state
+from .mmrazor import check_mappings
 
 import_mmrazor()
 from mmrazor.models.distillers import ConfigurableDistiller  # noqa: E402
 
-__all__ = ['DenseDistiller', 'LevelConnectors']
+__all__ = ['DenseDistiller']
 
 REDUCTIONS = {'mean': torch.mean, 'sum': torch.sum}
-
-
-@MODELS.register_module()
-class LevelConnectors(BaseModule):
-    """One connector for each level, with weights of its own.
-
-    Args:
-        connector: ``'conv1x1'``, or the config of a connector (see :func:`build_connector`); or a list with one for
-            each level, None where it needs none.
-        channels: Channels of the student's and of the teacher's feature, per level; None where the config has them.
-
-    Raises:
-        ValueError: There are more or fewer connectors than levels.
-    """
-
-    def __init__(self, connector: str | dict | Sequence, channels: Sequence[Sequence[int | None]]):
-        super().__init__()
-        if isinstance(connector, (str, Mapping)):
-            connector = [connector] * len(channels)
-        if len(connector) != len(channels):
-            raise ValueError(f'connector: {len(connector)} were given, there are {len(channels)} levels')
-        self.levels = ModuleList([build_connector(c, *pair) for c, pair in zip(connector, channels, strict=True)])
-
-    def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
-        """Applies each connector to its level.
-
-        Raises:
-            ValueError: There are more or fewer levels than connectors.
-        """
-        if len(features) != len(self.levels):
-            raise ValueError(f'{len(features)} levels were recorded, there are connectors for {len(self.levels)}')
-        return [connector(feature) for connector, feature in zip(self.levels, features, strict=True)]
 
 
 @MODELS.register_module()
@@ -75,27 +44,31 @@ class DenseDistiller(ConfigurableDistiller):
     A record may go on in ``more=[dict(recorder=...), ...]``; all of them together are then the levels. That is for
     levels that come from different modules, such as the stages of a backbone.
 
-    A loss whose ``needs_data_samples`` is True gets the batch's data samples as ``data_samples``, beside what the
-    mapping gives it; one whose ``needs_networks`` is True gets ``student`` and ``teacher``; one whose ``takes_levels``
-    is True gets all levels at once, and may return a dict of losses, which are logged under its name and theirs.
+    A loss whose arguments are called ``levels_S`` and ``levels_T`` gets all levels at once, and may return a dict of
+    losses, which are logged under its name and theirs. What else a loss gets, it asks for (:class:`LossContext`).
 
     What the teacher recorded in half precision comes out as float32.
 
     Args:
+        student_recorders, teacher_recorders: Configs of the recorders by name, see :class:`Recorder`.
+        loss_forward_mappings: What each loss is given.
         level_reduction: How the losses of the levels become one, ``'mean'`` or ``'sum'``; one word for all losses, or
             a dict from names of losses. With the mean, a loss weight means the same for any number of levels.
         start_iter: For each loss by name, the iteration of the run from which on it counts, default 0. Before, it is
             zero and not computed. Outside of a Runner there is no number of an iteration, and all of them count.
         end_iter: For each loss by name, the iteration from which on it does not count any more, default never.
         names: How to call the losses in messages, by name.
-        **kwargs: The arguments of ``ConfigurableDistiller``.
+        **kwargs: ``distill_losses``, ``connectors``, ``distill_deliveries`` of ``ConfigurableDistiller``.
 
     Raises:
-        ValueError: ``level_reduction`` is unknown.
+        ValueError: ``level_reduction`` is unknown, or a mapping names what there is not.
     """
 
     def __init__(
         self,
+        student_recorders: Mapping[str, Mapping] | None = None,
+        teacher_recorders: Mapping[str, Mapping] | None = None,
+        loss_forward_mappings: Mapping[str, Mapping] | None = None,
         level_reduction: str | Mapping[str, str] = 'mean',
         start_iter: Mapping[str, int] | None = None,
         end_iter: Mapping[str, int] | None = None,
@@ -111,8 +84,13 @@ class DenseDistiller(ConfigurableDistiller):
         self.level_reduction = level_reduction
         self.start_iter = start_iter or {}
         self.end_iter = end_iter or {}
-        self.networks: tuple | None = None  # student and teacher, while a batch is learned from; set by the algorithm
-        self.data_samples: Sequence | None = None  # of the batch that is being learned from; set by the algorithm
+        self.student_recorders = Recorders(student_recorders, 'student')
+        self.teacher_recorders = Recorders(teacher_recorders, 'teacher')
+        self.loss_forward_mappings = loss_forward_mappings or {}
+        recorders = dict(student=self.student_recorders, teacher=self.teacher_recorders)
+        check_mappings(self.loss_forward_mappings, self.distill_losses, recorders, self.connectors)
+        for reading in self.readings():
+            reading.recorder.add_tap(reading.tap)
 
     def build_connectors(self, connectors: Mapping[str, Mapping] | None = None) -> nn.ModuleDict:
         """Builds the connectors.
@@ -155,23 +133,25 @@ class DenseDistiller(ConfigurableDistiller):
                 if isinstance(connector, BaseModule) and not connector.is_init:
                     connector.init_weights()
 
-    def teacher_taps(self) -> list[Tap]:
-        """All that the losses read from modules of the teacher."""
-        taps = []
-        for mapping in self.loss_forward_mappings.values():
-            for record in mapping.values():
-                for part in [] if record.get('from_student') else parts_of(record):
-                    recorder = self.teacher_recorders.recorders.get(part.get('recorder'))
-                    if hasattr(recorder, 'forward_hook'):
-                        where = {key: part[key] for key in ('record_idx', 'data_idx', 'levels') if key in part}
-                        taps.append(tap_of(recorder, **where))
-        return list(dict.fromkeys(taps))
+    # ---- what is read ------------------------------------------------------------------------------------------------
+
+    def readings(self, name: str | None = None, side: str | None = None) -> list[Reading]:
+        """All that is read, in order.
+
+        Args:
+            name: By one loss alone.
+            side: Of the ``'student'`` or of the ``'teacher'`` alone.
+        """
+        of_losses = readings_of(self)
+        found = [of_losses[name]] if name is not None else of_losses.values()
+        readings = [reading for arguments in found for parts in arguments.values() for reading in parts]
+        return [reading for reading in readings if side in (None, reading.side)]
 
     def get_record(
         self,
         recorder: str,
         from_student: bool,
-        record_idx: int = 0,
+        record_idx: int | None = None,
         data_idx: int | None = None,
         connector: str | None = None,
         connector_idx: int | None = None,
@@ -183,13 +163,12 @@ class DenseDistiller(ConfigurableDistiller):
         Raises:
             ValueError: A level does not exist, or nothing was recorded.
         """
-        manager = self.student_recorders if from_student else self.teacher_recorders
-        side = 'student' if from_student else 'teacher'
-        data = read_record(manager.get_recorder(recorder), side, record_idx, data_idx, levels)
-        if more:
-            rest = [dict(part) for part in more]
-            rest = [read_record(manager.get_recorder(part.pop('recorder')), side, **part) for part in rest]
-            data = Levels([data, *rest])
+        side, manager = ('student', self.student_recorders) if from_student else ('teacher', self.teacher_recorders)
+        first = dict(recorder=recorder, record_idx=record_idx, data_idx=data_idx, levels=levels)
+        parts = [
+            Reading.from_config(manager.get_recorder(part['recorder']), side, part).read() for part in (first, *more)
+        ]
+        data = Levels(parts) if more else parts[0]
         if not from_student:
             data = _in_single_precision(data)
         if connector:
@@ -204,88 +183,81 @@ class DenseDistiller(ConfigurableDistiller):
             return Levels(connector(data)) if isinstance(data, Levels) else connector([data])[0]
         return Levels(map(connector, data)) if isinstance(data, Levels) else connector(data)
 
-    def compute_distill_losses(self) -> dict[str, Tensor]:
+    # ---- losses ------------------------------------------------------------------------------------------------------
+
+    def title(self, name: str) -> str:
+        """How a loss is called in messages: by its config key."""
+        return self.names.get(name, f'distill.{name}')
+
+    def is_active(self, name: str, iteration: int | None) -> bool:
+        """Whether a loss counts in an iteration of the run; outside of one all of them do."""
+        start, end = self.start_iter.get(name, 0), self.end_iter.get(name, float('inf'))
+        return iteration is None or start <= iteration < end
+
+    def compute_distill_losses(self, context: LossContext | None = None) -> dict[str, Tensor]:
         """All losses of what the recorders hold.
+
+        Args:
+            context: What the losses may ask for beside it.
 
         Raises:
             ValueError: A loss cannot be computed; says which, from what, and why.
         """
+        context = context or LossContext()
         losses = {}
         for name in self.loss_forward_mappings:
-            loss = self.compute_loss(name) if self.is_active(name) else self.zero_loss(name)
+            active = self.is_active(name, context.iteration)
+            loss = self.compute_loss(name, context) if active else self.zero_loss(name, context)
             if isinstance(loss, Mapping):
                 losses.update({f'{name}_{key}': value for key, value in loss.items()})
             else:
                 losses[name] = loss
         return losses
 
-    def title(self, name: str) -> str:
-        """How a loss is called in messages: by its config key."""
-        return self.names.get(name, f'distill.{name}')
-
-    def is_active(self, name: str) -> bool:
-        """Whether a loss counts in this iteration of the run."""
-        start, end = self.start_iter.get(name, 0), self.end_iter.get(name, float('inf'))
-        iteration = MessageHub.get_current_instance().get_info('iter')  # the Runner's
-        return iteration is None or start <= iteration < end
-
-    def zero_loss(self, name: str) -> Tensor:
+    def zero_loss(self, name: str, context: LossContext) -> Tensor:
         """Zero that still depends on all that this loss trains: DDP waits for a gradient of it."""
         used = [record.get('connector') for record in self.loss_forward_mappings[name].values()]
         trained = [self.distill_losses[name], *(self.connectors[key] for key in dict.fromkeys(used) if key)]
         sums = [p.sum() for module in trained for p in module.parameters() if p.requires_grad]
-        if not sums and self.networks is not None:  # on the device of the student
-            sums = [next(self.networks[0].parameters()).new_zeros(())]
+        if not sums and context.student is not None:  # on the device of the student
+            sums = [next(context.student.parameters()).new_zeros(())]
         return 0 * sum(sums, torch.zeros(()))
 
-    def compute_loss(self, name: str) -> Tensor | dict[str, Tensor]:
+    def compute_loss(self, name: str, context: LossContext) -> Tensor | dict[str, Tensor]:
         """One loss of what the recorders hold; see :meth:`compute_distill_losses`."""
         arguments = {}
         try:
             for key, record in self.loss_forward_mappings[name].items():
                 arguments[key] = self.get_record(**record)
-            return self._loss_of(name, arguments)
+            return self._loss_of(name, arguments, context)
         except torch.cuda.OutOfMemoryError:
             raise
         except (ValueError, TypeError, AssertionError, RuntimeError, IndexError) as error:
             shapes = ''.join(f'; {key} {_shapes(value)}' for key, value in arguments.items())
             raise ValueError(f'{self.title(name)}: {error}{shapes}') from error
 
-    def _loss_of(self, name: str, arguments: Mapping[str, Any]) -> Tensor | dict[str, Tensor]:
+    def _loss_of(self, name: str, arguments: Mapping[str, Any], context: LossContext) -> Tensor | dict[str, Tensor]:
         loss = self.distill_losses[name]
-        samples = {}
-        if getattr(loss, 'needs_networks', False):
-            if self.networks is None:
-                raise ValueError(f'{type(loss).__name__} needs the networks, which an algorithm of mmkd gives it')
-            samples.update(zip(('student', 'teacher'), self.networks, strict=True))
-        if getattr(loss, 'needs_data_samples', False):
-            if self.data_samples is None:
-                raise ValueError(f'{type(loss).__name__} needs the data samples of the batch, and there are none')
-            samples['data_samples'] = self.data_samples
+        asked = context.arguments(loss, given=arguments)
         counts = {key: len(value) for key, value in arguments.items() if isinstance(value, Levels)}
         if not counts:
-            return loss(**arguments, **samples)
+            return loss(**arguments, **asked)
         reduction = self.level_reduction
         if not isinstance(reduction, str):
             reduction = reduction.get(name, 'mean')
         levels = next(iter(counts.values()))
-        if getattr(loss, 'takes_levels', False):
-            return _times(loss(**arguments, **samples), levels if reduction == 'sum' else 1)
+        if takes_all_levels(loss):
+            return _times(loss(**arguments, **asked), levels if reduction == 'sum' else 1)
         if len(set(counts.values())) > 1:
             raise ValueError(
                 f'the numbers of levels differ: {", ".join(f"{k} {n}" for k, n in counts.items())}; '
                 'levels=dict(student=(...), teacher=(...)) says which belong together'
             )
         values = [
-            loss(**{key: value[i] if key in counts else value for key, value in arguments.items()}, **samples)
+            loss(**{key: value[i] if key in counts else value for key, value in arguments.items()}, **asked)
             for i in range(levels)
         ]
         return REDUCTIONS[reduction](torch.stack(values))
-
-
-def parts_of(record: Mapping) -> list[Mapping]:
-    """The single records of one that goes on in ``more``."""
-    return [record, *record.get('more', ())]
 
 
 def _check_numbers(config: Mapping, key: str) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 
 from mmkd.registry import MODELS
 
+from ..losses.context import FIELDS, asked_for
+
 __all__ = ['Entry', 'compile_short_form', 'parse_short_form']
 
 KEYS = ('taps', 'levels', 'inputs', 'connector', 'loss', 'reduce', 'start_iter', 'end_iter')
@@ -187,14 +189,14 @@ def _parse_inputs(inputs: Any, loss: Mapping, key: str) -> dict[str, tuple[str, 
         return {}
     if not isinstance(inputs, Mapping):
         raise ValueError(f'{key}.inputs: a dict of taps by argument of the loss was expected, got {inputs!r}')
-    arguments = _arguments_of(_loss_class(loss['type'], f'{key}.loss'))[2:]
+    known = _further_arguments(_loss_class(loss['type'], f'{key}.loss'))
     parsed = {}
     for argument, tap in inputs.items():
         if argument == '_scope_':
             continue
-        if argument not in arguments:
-            known = ', '.join(arguments) or 'none'
-            raise ValueError(f'{key}.inputs: the further arguments of {loss["type"]} are: {known}; got {argument!r}')
+        if known is not None and argument not in known:
+            names = ', '.join(known) or 'none'
+            raise ValueError(f'{key}.inputs: the further arguments of {loss["type"]} are: {names}; got {argument!r}')
         if not isinstance(tap, Mapping) or tap.get('side') not in SIDES:
             raise ValueError(
                 f"{key}.inputs.{argument}: dict(side='student' or 'teacher', source=...) was expected, got {tap!r}"
@@ -264,6 +266,13 @@ def _loss_class(kind: str | type, key: str) -> type:
     return loss
 
 
+def _further_arguments(loss: type) -> list[str] | None:
+    """What ``inputs`` may name; None for a loss around another, whose arguments are those of that one."""
+    if any(p.kind is p.VAR_KEYWORD for p in inspect.signature(loss.forward).parameters.values()):
+        return None
+    return [name for name in list(asked_for(loss))[2:] if name not in FIELDS]
+
+
 def _scoped(kind: str | type) -> str | type:
     """In the short form a plain name is mmkd's, if mmkd has it: its ChannelWiseDivergence is not mmrazor's."""
     if isinstance(kind, str) and '.' not in kind:
@@ -298,7 +307,7 @@ def compile_short_form(
     )
     for entry in entries:
         loss = dict(entry.loss, type=_scoped(entry.loss['type']))
-        arguments = _inputs_of(_loss_class(entry.loss['type'], f'distill.{entry.name}.loss'))
+        arguments = list(asked_for(_loss_class(entry.loss['type'], f'distill.{entry.name}.loss')))[:2]
         mapping = {}
         for side, argument in zip(SIDES, arguments, strict=True):
             config[f'{side}_recorders'].update(entry.recorders(side))
@@ -322,13 +331,3 @@ def compile_short_form(
         if entry.end_iter is not None:
             config.setdefault('end_iter', {})[entry.loss_name] = entry.end_iter
     return config
-
-
-def _inputs_of(loss: type) -> tuple[str, str]:
-    """The names of the first two arguments of a loss: the student's prediction and the teacher's."""
-    student, teacher = _arguments_of(loss)[:2]
-    return student, teacher
-
-
-def _arguments_of(loss: type) -> list[str]:
-    return [name for name in inspect.signature(loss.forward).parameters if name != 'self']

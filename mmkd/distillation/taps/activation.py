@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mmengine.logging import print_log
 from torch import nn
 
 from ..losses.base import DistillationLoss
+from .levels import Reading, readings_of
 
 __all__ = ['head_activation', 'settle_activations']
+
+# The arguments that losses on logits compare.
+PREDICTIONS = dict(student='preds_S', teacher='preds_T')
 
 # How the hosts call the loss of a head's class logits, and the layers that give the logits.
 HEADS = {
@@ -89,20 +93,19 @@ def settle_activations(distiller: nn.Module, student: nn.Module, teacher: nn.Mod
     Raises:
         ValueError: The head of the student does not say what its logits go through.
     """
-    mappings = getattr(distiller, 'loss_forward_mappings', {})
-    for key, mapping in mappings.items():
+    for key, readings in readings_of(distiller).items():
         name = getattr(distiller, 'names', {}).get(key, f'distill.{key}')
+        taps = {side: readings.get(argument, ()) for side, argument in PREDICTIONS.items()}
         for loss in distiller.distill_losses[key].modules():
             if not isinstance(loss, DistillationLoss) or loss.activation is None:
                 continue
             if loss.activation == 'auto':
-                loss.activation = _of_student(name, distiller, mapping, student)
+                loss.activation = _of_student(name, _activations(taps['student'], student))
             for side, model in (('student', student), ('teacher', teacher)):
-                _warn_if_other(name, loss, side, dict(_activations(distiller, mapping, side, model)))
+                _warn_if_other(name, loss, side, _activations(taps[side], model))
 
 
-def _of_student(name: str, distiller: nn.Module, mapping: Mapping, student: nn.Module) -> str:
-    found = dict(_activations(distiller, mapping, 'student', student))
+def _of_student(name: str, found: Mapping[str, str | None]) -> str:
     if len(set(found.values())) == 1 and None not in found.values():
         return next(iter(found.values()))
     taps = ' and '.join(map(repr, found)) or 'logits'
@@ -113,14 +116,14 @@ def _of_student(name: str, distiller: nn.Module, mapping: Mapping, student: nn.M
     )
 
 
-def _activations(distiller, mapping: Mapping, side: str, model: nn.Module) -> Iterator[tuple[str, str | None]]:
+def _activations(readings: Iterable[Reading], model: nn.Module) -> dict[str, str | None]:
     """What the taps of one side, which a loss compares, go through."""
-    record = mapping.get('preds_S' if side == 'student' else 'preds_T', {})
-    manager = distiller.student_recorders if side == 'student' else distiller.teacher_recorders
-    for part in (record, *record.get('more', ())) if record else ():
-        recorder = manager.get_recorder(part['recorder'])
-        gives_outputs = type(recorder).__name__ == 'ModuleOutputsRecorder'
-        yield recorder.source, head_activation(model, recorder.source, part.get('data_idx')) if gives_outputs else None
+    return {
+        reading.source: head_activation(model, reading.source, reading.data_idx)
+        if reading.recorder.kind == 'ModuleOutputs'
+        else None
+        for reading in readings
+    }
 
 
 def _warn_if_other(name: str, loss: DistillationLoss, side: str, found: Mapping[str, str | None]) -> None:

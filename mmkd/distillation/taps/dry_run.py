@@ -1,4 +1,4 @@
-"""One forward of both networks before training: to size the connectors, and to find mistakes while they are cheap."""
+"""One forward of both networks before training, to find mistakes while they are cheap."""
 
 from __future__ import annotations
 
@@ -9,100 +9,17 @@ from functools import partial
 import torch
 from mmengine.logging import print_log
 from mmengine.model import BaseModel
-from mmengine.registry import DefaultScope
-from mmengine.structures import BaseDataElement, InstanceData, PixelData
 from torch import Tensor, nn
 
-from mmkd.compat import import_mmrazor
-
-from ..recipes.dense_distiller import DenseDistiller, parts_of
-from ..recipes.short_form import Entry
-from ..teacher import FrozenTeacher
+from ..losses.context import asked_for
 from ..teacher.early_exit import run_until_last_tap
-from ..teacher.isolation import evaluating, preserve_rng_state
+from ..teacher.isolation import evaluating, preserve_rng_state, run_as_in_training
 from ..teacher.network import device_of, run_network
 from ..teacher.weights_read import weights_read
+from .dummy_batch import dummy_batch
 from .gradients import check_gradients
-from .recording import TapRecorders, read_record, tap_of, tensors_in
 
-import_mmrazor()
-from mmrazor.models.task_modules import RecorderManager  # noqa: E402
-
-__all__ = ['check_losses', 'dummy_batch', 'infer_channels', 'teacher_weights_read']
-
-Channels = dict[str, list[tuple[int | None, int | None]]]
-
-
-def dummy_batch(size: Sequence[int], device: torch.device | None) -> tuple[Tensor, list[BaseDataElement]]:
-    """One image (1, 3, H, W) of noise, the same at each call, and a data sample that says how large it is."""
-    height, width = size
-    image = torch.randn(1, 3, height, width, generator=torch.Generator().manual_seed(0)).to(device or 'cpu')
-    shape = (height, width)
-    sizes = dict(img_shape=shape, ori_shape=shape, pad_shape=shape, batch_input_shape=shape, scale_factor=(1.0, 1.0))
-    return image, [BaseDataElement(metainfo=sizes)]
-
-
-# ---- numbers of channels ---------------------------------------------------------------------------------------------
-
-
-def infer_channels(
-    entries: Sequence[Entry], student: nn.Module, teacher: FrozenTeacher, size: Sequence[int]
-) -> Channels:
-    """Finds out what the connectors connect, by looking at the shapes of what the taps give.
-
-    Of the teacher only a skeleton is run, without its checkpoint. Entries whose connectors are fully
-    configured are not looked at.
-
-    Returns:
-        For each entry with a connector, the channels of (student, teacher) per level; None where its config has them.
-
-    Raises:
-        Exception: Whatever a network raises that cannot run the image; ValueError for a tap that does not exist.
-    """
-    channels: Channels = {
-        entry.name: [(None, None)] * entry.num_levels
-        for entry in entries
-        if entry.connector is not None and not entry.needs_channels
-    }
-    wanted = [entry for entry in entries if entry.needs_channels]
-    if wanted:
-        students = _channels_of(wanted, 'student', student, size)
-        teachers = _channels_of(wanted, 'teacher', teacher.skeleton(), size)
-        channels.update((name, list(zip(students[name], teachers[name], strict=False))) for name in students)
-    return channels
-
-
-def _channels_of(entries: Sequence[Entry], side: str, model: nn.Module, size: Sequence[int]) -> dict[str, list[int]]:
-    with DefaultScope.overwrite_default_scope('mmrazor'):
-        manager = RecorderManager({k: v for entry in entries for k, v in entry.recorders(side).items()})
-    recorders = TapRecorders(manager, side, keep_inplace=True)
-    recorders.initialize(model)
-    parts = {entry.name: parts_of(dict(entry.record(side), recorder=entry.name)) for entry in entries}
-    taps = [tap_of(manager.get_recorder(part['recorder']), **_where(part)) for one in parts.values() for part in one]
-    image, samples = dummy_batch(size, device_of(model))
-    with evaluating(model), preserve_rng_state(), torch.no_grad(), recorders.attached(model, learn=False):
-        run_until_last_tap(model, taps, lambda: run_network(model, image, samples, 'tensor'))
-    channels = {}
-    for entry in entries:
-        try:
-            record = [
-                read_record(manager.get_recorder(part['recorder']), side, **_where(part)) for part in parts[entry.name]
-            ]
-        except ValueError as error:
-            raise ValueError(f'distill.{entry.name}: {error}') from error
-        channels[entry.name] = [_channels(tensor) for tensor in tensors_in(record)]
-    return channels
-
-
-def _channels(tensor: Tensor) -> int:
-    return tensor.size(-1 if tensor.dim() == 3 else 1)  # of a transformer's tokens (N, L, C), or of a map (N, C, H, W)
-
-
-def _where(part: dict) -> dict:
-    return {key: value for key, value in part.items() if key not in ('recorder', 'more')}
-
-
-# ---- weights of the teacher ------------------------------------------------------------------------------------------
+__all__ = ['check_losses', 'teacher_weights_read']
 
 
 def teacher_weights_read(algorithm, model: nn.Module, size: Sequence[int]) -> set[str] | None:
@@ -118,10 +35,11 @@ def teacher_weights_read(algorithm, model: nn.Module, size: Sequence[int]) -> se
     """
     teacher, distiller, recorders = algorithm.teacher, algorithm.distiller, algorithm.teacher_recorders
     recorders.initialize(model)
-    uses_networks = any(getattr(part, 'needs_networks', False) for part in distiller.modules())
-    by_modules = all(hasattr(recorder, 'forward_hook') for recorder in recorders.recorders.values())
+    if not algorithm.knows_what_is_read or not recorders.read_network_alone:
+        return None
+    uses_networks = any('teacher' in asked_for(loss) for loss in distiller.distill_losses.values())
     ends_early = teacher.early_exit and teacher.mode != 'loss' and not distiller.deliveries.deliveries
-    if uses_networks or not by_modules or not ends_early or not isinstance(distiller, DenseDistiller):
+    if uses_networks or not ends_early or not all(recorder.of_module for recorder in recorders.recorders.values()):
         return None
     image, samples = dummy_batch(size, device_of(model))
     stopped = False
@@ -129,7 +47,7 @@ def teacher_weights_read(algorithm, model: nn.Module, size: Sequence[int]) -> se
     def forward() -> None:
         nonlocal stopped
         run = partial(run_network, model, image, samples, 'tensor')
-        stopped = run_until_last_tap(model, distiller.teacher_taps(), run, teacher.known_calls)
+        stopped = run_until_last_tap(model, recorders.taps, run, teacher.known_calls)
 
     try:
         with evaluating(model), preserve_rng_state(), torch.no_grad():
@@ -141,14 +59,11 @@ def teacher_weights_read(algorithm, model: nn.Module, size: Sequence[int]) -> se
     return read | {key for key in model.state_dict() if key.startswith(inherited)} if stopped else None
 
 
-# ---- losses ----------------------------------------------------------------------------------------------------------
-
-
 def check_losses(algorithm, size: Sequence[int]) -> None:
     """Runs both networks on a small image and computes every distillation loss of it, without a trace.
 
-    The student runs in ``mode='tensor'``, since there is nothing to learn from. What it records in training only (an
-    auxiliary head) is not checked. It does so with gradients, to see which of its taps need one.
+    The student runs in ``mode='tensor'``, since there is nothing to learn from. What it records in ``mode='loss'`` only
+    (an auxiliary head) is not checked. It does so with gradients, to see which of its taps need one.
 
     Args:
         algorithm: A ``DenseDistill`` whose teacher is built.
@@ -159,30 +74,21 @@ def check_losses(algorithm, size: Sequence[int]) -> None:
     """
     student, distiller = algorithm.student, algorithm.distiller
     image, samples = dummy_batch(size, next(student.parameters()).device)
+    context = algorithm.context(image, samples)
     try:
-        distiller.networks = (student, algorithm.teacher)
-        distiller.data_samples = [_with_ground_truth(sample, size, image.device) for sample in samples]
-        with evaluating(student, distiller), preserve_rng_state(), torch.no_grad():
+        with evaluating(distiller), preserve_rng_state(), torch.no_grad():
             _run_teacher(algorithm, image, samples)
-            comparable = _run_student(algorithm, image, samples) and isinstance(distiller, DenseDistiller)
-            for name, mapping in distiller.loss_forward_mappings.items():
-                if comparable and all(_was_recorded(distiller, record) for record in mapping.values()):
+            if not _run_student(algorithm, image, samples) or not algorithm.knows_what_is_read:
+                return
+            for name in distiller.loss_forward_mappings:
+                readings = distiller.readings(name)
+                if all(reading.recorder.data_buffer for reading in readings):
                     _point_out_unread_calls(distiller, name)
-                    distiller.compute_loss(name)
+                    distiller.compute_loss(name, context)
                     if algorithm.student_trainable:
-                        check_gradients(distiller, algorithm.student_recorders, name)
+                        check_gradients(distiller, name)
     finally:
         algorithm.clear_records()
-
-
-def _with_ground_truth(sample: BaseDataElement, size: Sequence[int], device: torch.device) -> BaseDataElement:
-    """A copy with made-up boxes and labels, for losses that look at them: two objects, and class 0 everywhere."""
-    height, width = size
-    boxes = torch.tensor([[0.1, 0.2, 0.5, 0.7], [0.4, 0.3, 0.9, 0.6]]) * torch.tensor([width, height, width, height])
-    sample = sample.clone()
-    sample.gt_instances = InstanceData(bboxes=boxes.to(device), labels=torch.zeros(2, dtype=torch.long, device=device))
-    sample.gt_sem_seg = PixelData(data=torch.zeros(1, height, width, dtype=torch.long, device=device))
-    return sample
 
 
 def _run_teacher(algorithm, image: Tensor, samples: list) -> None:
@@ -213,9 +119,16 @@ def _run_teacher(algorithm, image: Tensor, samples: list) -> None:
 
 
 def _run_student(algorithm, image: Tensor, samples: list) -> bool:
+    """Whether the student can be run; says so if not."""
+    student = algorithm.student
+
+    def run() -> None:
+        with torch.enable_grad(), algorithm.student_recorders.attached(student, learn=False):
+            student(image, samples, mode='tensor')
+
     try:
-        with torch.enable_grad(), algorithm.student_recorders.attached(algorithm.student, learn=False):
-            algorithm.student(image, samples, mode='tensor')
+        run_as_in_training(student, run)
+        return True
     except Exception as error:
         print_log(
             f'The distillation losses were not checked before training: on an image of {tuple(image.shape[-2:])} the '
@@ -223,26 +136,17 @@ def _run_student(algorithm, image: Tensor, samples: list) -> bool:
             logger='current',
             level=logging.WARNING,
         )
-        return False
-    return True
+    return False
 
 
-def _point_out_unread_calls(distiller: DenseDistiller, name: str) -> None:
+def _point_out_unread_calls(distiller, name: str) -> None:
     """Says where a tap fires several times and nobody has said which call is meant: mmrazor reads the first."""
-    for record in distiller.loss_forward_mappings[name].values():
-        side = 'student' if record['from_student'] else 'teacher'
-        for part in parts_of(record):
-            recorder = getattr(distiller, f'{side}_recorders').get_recorder(part['recorder'])
-            calls = len(recorder.data_buffer)
-            if calls > 1 and part.get('levels') is None and 'record_idx' not in part:
-                print_log(
-                    f'{distiller.title(name)}: tap {recorder.source!r} of the {side} fires {calls} times, of which the '
-                    "first is read. levels='all' reads all of them, record_idx another.",
-                    logger='current',
-                    level=logging.WARNING,
-                )
-
-
-def _was_recorded(distiller, record: dict) -> bool:
-    manager = distiller.student_recorders if record['from_student'] else distiller.teacher_recorders
-    return all(manager.get_recorder(part['recorder']).data_buffer for part in parts_of(record))
+    for reading in distiller.readings(name):
+        if reading.skips_calls:
+            print_log(
+                f'{distiller.title(name)}: tap {reading.source!r} of the {reading.side} fires '
+                f"{reading.recorder.calls} times, of which the first is read. levels='all' reads all of them, "
+                'record_idx another.',
+                logger='current',
+                level=logging.WARNING,
+            )

@@ -9,20 +9,18 @@ import logging
 from collections.abc import Mapping
 
 from mmengine.logging import print_log
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..recipes.dense_distiller import DenseDistiller, parts_of
-from .recording import Levels, TapRecorders, read_record, tensors_in
+from .levels import Levels, Reading, readings_of, tensors_in
 
 __all__ = ['check_gradients', 'warn_of_missing_gradients']
 
 
-def check_gradients(distiller: DenseDistiller, recorders: TapRecorders, name: str) -> None:
+def check_gradients(distiller, name: str) -> None:
     """Looks at one loss before training, when the recorders hold what the student computed with gradients.
 
     Args:
-        distiller: The losses.
-        recorders: Those of the student.
+        distiller: A ``DenseDistiller``.
         name: Of the loss.
 
     Raises:
@@ -31,25 +29,25 @@ def check_gradients(distiller: DenseDistiller, recorders: TapRecorders, name: st
     """
     if 'loss' not in name:  # not minimised
         return
-    message, teaches = _missing_gradients(distiller, recorders, name)
+    message, teaches = _missing_gradients(distiller, name)
     if message and not teaches:
         raise ValueError(message)
     if message:
         _warn(message)
 
 
-def warn_of_missing_gradients(distiller: nn.Module, recorders: TapRecorders, losses: Mapping) -> None:
+def warn_of_missing_gradients(distiller, losses: Mapping, iteration: int | None) -> None:
     """Looks at all losses in a step of training; also whether they have kept the gradient of what they read.
 
     Args:
-        distiller: The losses; of any but mmkd's distiller it is not known what they read.
-        recorders: Those of the student.
+        distiller: A ``DenseDistiller``.
         losses: Their values, by their names in the log.
+        iteration: Of the run.
     """
-    for name in distiller.loss_forward_mappings if isinstance(distiller, DenseDistiller) else ():
-        if 'loss' not in name or not distiller.is_active(name):
+    for name in distiller.loss_forward_mappings:
+        if 'loss' not in name or not distiller.is_active(name, iteration):
             continue  # not minimised, or not now
-        message, _ = _missing_gradients(distiller, recorders, name)
+        message, _ = _missing_gradients(distiller, name)
         found = [value for key, value in losses.items() if f'{key}_'.startswith(f'distill.{name}_')]
         if not message and not any(tensor.requires_grad for tensor in tensors_in(found)):
             kind = type(distiller.distill_losses[name]).__name__
@@ -64,9 +62,9 @@ def _warn(message: str) -> None:
     print_log(message, logger='current', level=logging.WARNING)
 
 
-def _missing_gradients(distiller: DenseDistiller, recorders: TapRecorders, name: str) -> tuple[str, bool]:
+def _missing_gradients(distiller, name: str) -> tuple[str, bool]:
     """What to say of a loss, nothing if all is well; and whether any of its levels teaches."""
-    levels = _levels_of(distiller, recorders, name)
+    levels = _levels_of(distiller, name)
     dead = [index for index, (_, needs_gradient) in enumerate(levels) if not needs_gradient]
     if not dead:
         return '', True
@@ -77,7 +75,7 @@ def _missing_gradients(distiller: DenseDistiller, recorders: TapRecorders, name:
     reason = (
         'recorded where gradients are off, under torch.no_grad or inside activation checkpointing with '
         'use_reentrant=True (use_reentrant=False keeps them)'
-        if recorders.without_gradients.intersection(sources)
+        if distiller.student_recorders.without_gradients.intersection(sources)
         else 'computed by frozen layers alone (frozen_stages, requires_grad=False), or detached'
     )
     message = (
@@ -87,15 +85,15 @@ def _missing_gradients(distiller: DenseDistiller, recorders: TapRecorders, name:
     return message, len(dead) < len(levels)
 
 
-def _levels_of(distiller: DenseDistiller, recorders: TapRecorders, name: str) -> list[tuple[list[str], bool]]:
+def _levels_of(distiller, name: str) -> list[tuple[list[str], bool]]:
     """For each level of a loss, the student's taps that it is read from and whether one of them needs a gradient.
 
     A record without levels belongs to all of them; one without floating-point numbers to none.
     """
     records = []
-    for record in distiller.loss_forward_mappings[name].values():
-        if record['from_student']:
-            records.append([item for part in parts_of(record) for item in _items(recorders, part)])
+    for readings in readings_of(distiller)[name].values():
+        if readings[0].side == 'student':
+            records.append([item for reading in readings for item in _items(reading)])
     records = [items for items in records if items]
     levels = []
     for index in range(max(map(len, records), default=0)):
@@ -104,12 +102,10 @@ def _levels_of(distiller: DenseDistiller, recorders: TapRecorders, name: str) ->
     return levels
 
 
-def _items(recorders: TapRecorders, part: Mapping) -> list[tuple[str, bool]]:
+def _items(reading: Reading) -> list[tuple[str, bool]]:
     """The levels of one record, without those that hold no floating-point numbers."""
-    recorder = recorders.recorders[part['recorder']]
-    where = {key: part[key] for key in ('record_idx', 'data_idx', 'levels') if key in part}
-    data = read_record(recorder, 'student', **where)
+    data = reading.read()
     items = [
         list(filter(Tensor.is_floating_point, tensors_in(i))) for i in (data if isinstance(data, Levels) else [data])
     ]
-    return [(recorder.source, any(tensor.requires_grad for tensor in tensors)) for tensors in items if tensors]
+    return [(reading.source, any(tensor.requires_grad for tensor in tensors)) for tensors in items if tensors]

@@ -6,13 +6,13 @@ the other computes of its n-th.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 
 import torch
 from torch import Tensor, nn
 
-from ..recipes.dense_distiller import DenseDistiller, parts_of
+from .levels import Reading, readings_of
 
 __all__ = ['RegionWatch', 'check_regions']
 
@@ -32,12 +32,11 @@ def check_regions(distiller: nn.Module, student: nn.Module, teacher: nn.Module) 
     Raises:
         ValueError: Nothing makes them the same.
     """
-    if not isinstance(distiller, DenseDistiller):
-        return {}
     found = {}
-    for name, mapping in distiller.loss_forward_mappings.items():
-        students = _taps_on_regions(mapping, distiller.student_recorders, student, from_student=True)
-        teachers = _taps_on_regions(mapping, distiller.teacher_recorders, teacher, from_student=False)
+    for name, arguments in readings_of(distiller).items():
+        readings = [reading for parts in arguments.values() for reading in parts]
+        students = _taps_on_regions(readings, 'student', student)
+        teachers = _taps_on_regions(readings, 'teacher', teacher)
         if students and teachers and not getattr(distiller.distill_losses[name], 'shares_regions', False):
             found[name] = students[0]
     if found and not distiller.deliveries.deliveries:
@@ -51,9 +50,8 @@ def check_regions(distiller: nn.Module, student: nn.Module, teacher: nn.Module) 
     return found
 
 
-def _taps_on_regions(mapping: Mapping[str, Mapping], manager, model: nn.Module, from_student: bool) -> list[str]:
-    records = [record for record in mapping.values() if bool(record['from_student']) is from_student]
-    sources = [manager.get_recorder(part['recorder']).source for record in records for part in parts_of(record)]
+def _taps_on_regions(readings: Sequence[Reading], side: str, model: nn.Module) -> list[str]:
+    sources = [reading.source for reading in readings if reading.side == side]
     return [source for source in sources if _is_on_regions(model, source)]
 
 

@@ -13,9 +13,11 @@ from mmengine.logging import MessageHub, print_log
 from mmengine.model import BaseModel, revert_sync_batchnorm
 from torch import Tensor, nn
 
+from mmkd.utils.model_config import resolve_network
+
 from .early_exit import Tap, run_until_last_tap
 from .isolation import iteration_seed, own_random_numbers, preserve_rng_state
-from .network import build_network, device_of, is_mmengine_model, resolve_network, run_network
+from .network import build_network, device_of, is_mmengine_model, run_network
 from .normalization import NormalizationBridge, build_preprocessor
 from .weights import load_teacher_weights
 

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
 import torch
 from mmengine.dist import get_rank
 from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
 
-__all__ = ['evaluating', 'iteration_seed', 'own_random_numbers', 'preserve_rng_state']
+__all__ = [
+    'as_in_training',
+    'evaluating',
+    'iteration_seed',
+    'own_random_numbers',
+    'preserve_rng_state',
+    'run_as_in_training',
+]
 
 
 @contextmanager
@@ -60,3 +68,35 @@ def evaluating(*models: nn.Module) -> Iterator[None]:
     finally:
         for module, mode in modes:
             module.training = mode
+
+
+@contextmanager
+def as_in_training(model: nn.Module) -> Iterator[None]:
+    """Puts a model in training mode, to look at what it gives there, and undoes what that does to it.
+
+    Its batch norms stay in eval mode: some refuse a single image. Modes and buffers are as before when this is left.
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    try:
+        model.train()
+        for module in model.modules():
+            if isinstance(module, _NormBase):
+                module.training = False
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+        with torch.no_grad():
+            for buffer, before in buffers:
+                buffer.copy_(before)
+
+
+def run_as_in_training(model: nn.Module, run: Callable[[], object]) -> None:
+    """Calls ``run`` with the model :func:`as_in_training`; in eval mode if it cannot be run so on a made-up batch."""
+    try:
+        with as_in_training(model):
+            run()
+    except Exception:
+        with evaluating(model):
+            run()

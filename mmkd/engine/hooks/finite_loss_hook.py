@@ -28,7 +28,7 @@ class FiniteLossHook(Hook):
     """Stops the run at the first loss that is infinite or not a number, and never lets such weights be saved.
 
     Adversarial training is known to end like this, often hours before anyone looks. The message names the terms (the
-    critic's are called ``discriminator.loss_...``), the iteration and the last checkpoint. All processes stop
+    discriminator's are called ``discriminator.loss_...``), the iteration and the last checkpoint. All processes stop
     together. A gradient may fail before any loss does, so the weights are looked at again before each checkpoint is
     written: the last one on disk is good.
 

@@ -1,4 +1,4 @@
-"""The optimizers of a student and of its critic, where a training loop expects one."""
+"""The optimizers of a student and of its discriminator, where a training loop expects one."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from contextlib import contextmanager
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from torch import Tensor, nn
 
+from mmkd.distillation.discriminators.adversary import Adversary
+
 __all__ = ['DistillOptimWrapper']
 
 
 class DistillOptimWrapper(OptimWrapperDict):
-    """Looks to a training loop like the student's wrapper alone, and has the critic make its step after each of it.
+    """Looks to a training loop like the student's wrapper alone; the discriminator makes a step after each of it.
 
     (mmengine's own ``OptimWrapperDict`` refuses ``update_params``, so that a model with two optimizers would need a
     ``train_step`` of its own, and a DDP wrapper with another; and it leaves out the counting that gradient accumulation
@@ -20,35 +22,36 @@ class DistillOptimWrapper(OptimWrapperDict):
 
     The two are called ``student`` and ``discriminator`` where mmengine asks: a ``param_scheduler`` list applies to
     both, ``param_scheduler=dict(student=[...], discriminator=[...])`` gives each its own. The student's learning rate
-    is logged as ``lr``, as without the critic.
+    is logged as ``lr``, as without the discriminator.
 
     Args:
-        algorithm: The ``AdversarialDistill``.
         student: Wraps the optimizer of the student and its connectors.
-        discriminator: Wraps the critic's.
+        discriminator: Wraps the discriminator's.
+        adversary: What makes the discriminator's step.
     """
 
-    def __init__(self, algorithm: nn.Module, student: OptimWrapper, discriminator: OptimWrapper):
+    def __init__(self, student: OptimWrapper, discriminator: OptimWrapper, adversary: Adversary):
         super().__init__(student=student, discriminator=discriminator)
-        self.algorithm = algorithm
         self.student = student
         self.discriminator = discriminator
+        self.adversary = adversary
+        adversary.trains = True
 
     def update_params(self, loss: Tensor, step_kwargs: dict | None = None, zero_kwargs: dict | None = None) -> None:
         """The student's backward pass and, unless gradients are being accumulated, both steps."""
         self.student.update_params(loss, step_kwargs, zero_kwargs)
-        self.algorithm.finish_iteration(self.discriminator, self.student.should_update())
+        self.adversary.finish_iteration(self.discriminator, self.student.should_update())
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
-        """The student's precision, and its gradient accumulation. The critic has neither."""
+        """The student's precision, and its gradient accumulation. The discriminator has neither."""
         with self.student.optim_context(model):
             yield
 
     def initialize_count_status(self, model: nn.Module, cur_iter: int, max_iters: int) -> None:
-        """Counts from ``cur_iter``, for gradient accumulation and for the iteration at which the critic begins."""
+        """Counts from ``cur_iter``, for gradient accumulation and for the beginning of the game."""
         self.student.initialize_count_status(model, cur_iter, max_iters)
-        self.algorithm.begin(cur_iter)
+        self.adversary.begin(cur_iter)
 
     def should_update(self) -> bool:
         """Whether the student made a step, not only a backward pass, in this iteration."""
@@ -80,7 +83,7 @@ class DistillOptimWrapper(OptimWrapperDict):
         """Loads the states of both.
 
         Raises:
-            ValueError: The state is one of a run without a critic.
+            ValueError: The state is one of a run without a discriminator.
         """
         if set(state_dict) != {'student', 'discriminator'}:
             raise ValueError(

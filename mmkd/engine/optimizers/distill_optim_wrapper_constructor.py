@@ -40,7 +40,7 @@ class DistillOptimWrapperConstructor:
 
     Args:
         optim_wrapper_cfg: The student's wrapper: ``type``, ``optimizer``, ``clip_grad``, ``accumulative_counts`` ... To
-            it belong, in addition, ``discriminator``, with the critic's ``optimizer`` and perhaps ``paramwise_cfg`` and
+            it belong, in addition, ``discriminator``, with that one's ``optimizer`` and perhaps ``paramwise_cfg`` and
             ``clip_grad``; and ``student_constructor``, where the student's optimizer is to be built by another
             constructor than the default one.
         paramwise_cfg: The student's, by the student's own names (with mmrazor's ``architecture.`` before them they mean
@@ -48,8 +48,8 @@ class DistillOptimWrapperConstructor:
             and for nothing else; the other options, such as ``norm_decay_mult``, are for both.
 
     Raises:
-        ValueError: An option of the critic's optimizer is one that only the student has; or two ``custom_keys`` are
-            the same key, with and without ``architecture.``.
+        ValueError: An option of the discriminator's optimizer is one that only the student has; or two ``custom_keys``
+            are the same key, with and without ``architecture.``.
     """
 
     def __init__(self, optim_wrapper_cfg: Mapping, paramwise_cfg: Mapping | None = None):
@@ -63,29 +63,30 @@ class DistillOptimWrapperConstructor:
         """Builds the wrapper, or both.
 
         Raises:
-            TypeError: The model is no distillation algorithm; or a critic's optimizer is given and there is none.
-            ValueError: There is a critic without an optimizer; or the student's constructor makes several optimizers.
+            TypeError: The model is no distillation algorithm; or an optimizer is given for a discriminator that it has
+                not.
+            ValueError: There is a discriminator without an optimizer; or the student's constructor makes several
+                optimizers.
         """
         algorithm = model.module if is_model_wrapper(model) else model
-        adversarial = hasattr(algorithm, 'finish_iteration')
-        if not hasattr(algorithm, 'student') or (self.discriminator is not None and not adversarial):
+        adversary = vars(algorithm).get('adversary')  # not one of the student's attributes
+        if not hasattr(algorithm, 'student') or (self.discriminator is not None and adversary is None):
             kind = 'DenseDistill' if self.discriminator is None else 'AdversarialDistill'
             raise TypeError(
                 f"optim_wrapper.constructor: 'mmkd.DistillOptimWrapperConstructor' is for {kind}, the model "
                 f'is a {type(algorithm).__name__}'
             )
-        if adversarial and self.discriminator is None:
+        if adversary is not None and self.discriminator is None:
             raise ValueError(
                 'optim_wrapper.discriminator: dict(optimizer=dict(type=..., lr=...)) was expected, got None'
             )
         student = self._build_student(algorithm)
-        if not adversarial:
+        if adversary is None:
             return student
-        discriminator = build_optim_wrapper(algorithm.discriminator, self.discriminator)
+        discriminator = build_optim_wrapper(adversary.network, self.discriminator)
         if discriminator.clip_grad_kwargs:
             discriminator.grad_name = f'discriminator.{discriminator.grad_name}'  # in the log
-        algorithm.discriminator_trains = True
-        return DistillOptimWrapper(algorithm, student, discriminator)
+        return DistillOptimWrapper(student, discriminator, adversary)
 
     def _build_student(self, algorithm: nn.Module) -> OptimWrapper:
         config = dict(self.student, constructor=self.student_constructor, paramwise_cfg=self.student_paramwise_cfg)
@@ -104,7 +105,7 @@ class DistillOptimWrapperConstructor:
         return wrapper
 
     def _groups_beside(self, algorithm: nn.Module) -> list[dict[str, Any]]:
-        """The parameter groups of what is neither the student's nor the critic's, each parameter once."""
+        """The parameter groups of what is neither the student's nor the discriminator's, each parameter once."""
         beside = _without_children(algorithm, STUDENT_PREFIX.rstrip('.'), 'discriminator')
         groups: list[dict[str, Any]] = []
         if self.distiller_paramwise_cfg:
@@ -155,12 +156,12 @@ def _checked_discriminator(discriminator: Any) -> dict | None:
         )
     if discriminator.get('type', 'OptimWrapper') != 'OptimWrapper':
         raise ValueError(
-            'optim_wrapper.discriminator.type: the critic is trained in float32, by a plain OptimWrapper; got '
+            'optim_wrapper.discriminator.type: the discriminator is trained in float32, by a plain OptimWrapper; got '
             f'{discriminator["type"]!r}'
         )
     if 'accumulative_counts' in discriminator:
         raise ValueError(
-            'optim_wrapper.discriminator.accumulative_counts: the critic accumulates gradients as the student '
+            'optim_wrapper.discriminator.accumulative_counts: the discriminator accumulates gradients as the student '
             'does; leave it out'
         )
     return dict(discriminator)

@@ -4,15 +4,16 @@ import copy
 
 import pytest
 import torch
-from helpers.adversarial_toys import CRITIC_SGD, build, images, optimizers, small_critic, state
+from helpers.adversarial_toys import DISCRIMINATOR_SGD, build, images, optimizers, small_discriminator, state
 from mmengine.model import ExponentialMovingAverage
 from torch import nn
 
 from mmkd.distillation.algorithms import AdversarialDistill
-from mmkd.distillation.discriminators.game import per_sample
-from mmkd.distillation.losses import adversarial_critic_loss, gradient_penalty
+from mmkd.distillation.discriminators.adversary import per_sample
+from mmkd.distillation.losses import adversarial_discriminator_loss, gradient_penalty
+from mmkd.distillation.teacher.isolation import iteration_seed
 
-LINEAR = dict(discriminator=dict(type='LinearCritic'))
+LINEAR = dict(discriminator=dict(type='LinearDiscriminator'))
 
 
 def maps(algorithm, data):
@@ -32,15 +33,15 @@ def losses_of(algorithm, data):
 @pytest.mark.parametrize('mode', ['wgan-gp', 'hinge'])
 def test_the_students_term_is_minus_the_mean_score_times_the_weight(mode):
     algorithm = build(dict(mode=mode, loss_weight=0.3))
-    critic = copy.deepcopy(algorithm.discriminator)
-    with per_sample(critic):
-        expected = -0.3 * critic(maps(algorithm, images())[0]).mean()
+    discriminator = copy.deepcopy(algorithm.discriminator)
+    with per_sample(discriminator):
+        expected = -0.3 * discriminator(maps(algorithm, images())[0]).mean()
     losses = losses_of(algorithm, images())
     torch.testing.assert_close(losses['distill.loss_holistic'], expected)
     assert {'student.loss_ce', 'distill.loss_pi'} < set(losses)
 
 
-def test_the_students_step_leaves_the_critic_alone():
+def test_the_students_step_leaves_the_discriminator_alone():
     algorithm = build()
     before = state(algorithm.discriminator)
     sum(losses_of(algorithm, images()).values()).backward()
@@ -74,8 +75,8 @@ def test_mmrazors_vocabulary_takes_the_holistic_term_too():
     assert {'distill.loss_l2', 'distill.loss_holistic'} < set(losses)
 
 
-def test_under_autocast_the_critic_stays_in_float32():
-    algorithm = build(dict(discriminator=small_critic(preprocess=None)))
+def test_under_autocast_the_discriminator_stays_in_float32():
+    algorithm = build(dict(discriminator=small_discriminator(preprocess=None)))
     wrapper = optimizers(algorithm)
     seen = []
     algorithm.discriminator.register_forward_pre_hook(
@@ -83,16 +84,16 @@ def test_under_autocast_the_critic_stays_in_float32():
     )
     with torch.autocast('cpu', dtype=torch.bfloat16):
         losses = losses_of(algorithm, images())
-        assert algorithm.holistic_loss.take() == []  # handed over already
+        assert len(algorithm.adversary.judged) == 1
         wrapper.update_params(algorithm.parse_losses(losses)[0])
     assert len(seen) == 3  # the student's term, real and fake together, the penalty
     assert set(seen) == {(torch.float32, False)}
 
 
-# ---- the critic's step -----------------------------------------------------------------------------------------------
+# ---- the discriminator's step ----------------------------------------------------------------------------------------
 
 
-def test_one_step_of_the_critic_worked_out_by_hand():
+def test_one_step_of_the_discriminator_worked_out_by_hand():
     # D(x) = w . mean(x) + b with gradient w / P at each of the P positions, so its norm is |w| / sqrt(P):
     # L = .1 [ w.(mean S - mean T) + 10 (|w| / sqrt(P) - 1)^2 ], and b has no gradient but its weight decay.
     algorithm = build(LINEAR)
@@ -100,7 +101,7 @@ def test_one_step_of_the_critic_worked_out_by_hand():
     w, b = (p.detach().clone() for p in algorithm.discriminator.parameters())
     norm, root = w.norm(), 16.0  # 16 x 16 positions
     slope = student - teacher + 10 * 2 * (norm / root - 1) * w[0] / norm / root
-    algorithm.train_step(images(), optimizers(algorithm, critic=dict(optimizer=dict(type='SGD', lr=0.5))))
+    algorithm.train_step(images(), optimizers(algorithm, of_discriminator=dict(optimizer=dict(type='SGD', lr=0.5))))
     torch.testing.assert_close(algorithm.discriminator.linear.weight[0], w[0] - 0.5 * 0.1 * slope)
     torch.testing.assert_close(algorithm.discriminator.linear.bias, b)
 
@@ -108,24 +109,22 @@ def test_one_step_of_the_critic_worked_out_by_hand():
 @pytest.mark.parametrize(
     ('mode', 'penalty', 'default'), [('wgan-gp', 10, True), ('hinge', 0, True), ('hinge', 2, False)]
 )
-def test_the_critic_minimises_the_published_losses(mode, penalty, default):
+def test_the_discriminator_minimises_the_published_losses(mode, penalty, default):
     algorithm = build(dict(mode=mode, **({} if default else dict(gradient_penalty=penalty))))
     student, teacher = (x.detach() for x in maps(algorithm, images()))
-    critic = copy.deepcopy(algorithm.discriminator)
-    sgd = torch.optim.SGD(critic.parameters(), **{k: v for k, v in CRITIC_SGD.items() if k != 'type'})
-    real, fake = critic(torch.cat([teacher, student])).chunk(2)
-    loss = adversarial_critic_loss(fake, real, mode.removesuffix('-gp'))
+    discriminator = copy.deepcopy(algorithm.discriminator)
+    sgd = torch.optim.SGD(discriminator.parameters(), **{k: v for k, v in DISCRIMINATOR_SGD.items() if k != 'type'})
+    real, fake = discriminator(torch.cat([teacher, student])).chunk(2)
+    loss = adversarial_discriminator_loss(fake, real, mode.removesuffix('-gp'))
     wrapper = optimizers(algorithm)
     if penalty:
-        algorithm.iteration = 1
-        alpha = torch.rand(2, generator=algorithm._generator())
-        algorithm.iteration = 0
-        with per_sample(critic):
-            loss = loss + gradient_penalty(critic, student, teacher, penalty, alpha)
+        alpha = torch.rand(2, generator=torch.Generator().manual_seed(iteration_seed(1)))
+        with per_sample(discriminator):
+            loss = loss + gradient_penalty(discriminator, student, teacher, penalty, alpha)
     (0.1 * loss).backward()
     sgd.step()
     log = algorithm.train_step(images(), wrapper)
-    for name, value in critic.state_dict().items():
+    for name, value in discriminator.state_dict().items():
         torch.testing.assert_close(algorithm.discriminator.state_dict()[name], value, msg=name)
     logged = sum(float(log[f'discriminator.{k}']) for k in ('loss_adversarial', 'loss_gp')[: 2 if penalty else 1])
     assert logged == pytest.approx(loss.item(), rel=1e-5)
@@ -148,23 +147,25 @@ def test_a_step_trains_both_and_forgets_its_maps():
     algorithm.train_step(images(), wrapper)
     moved = {name.split('.')[0] for name, p in algorithm.named_parameters() if not torch.equal(p, before[name])}
     assert moved == {'architecture', 'discriminator'}
-    assert algorithm._critic_batches == []
+    assert algorithm.adversary.judged == []
     assert all(p.grad is None for p in algorithm.discriminator.parameters())
 
 
-def test_the_student_is_trained_as_by_a_fixed_critic():
-    """The critic's optimizer does not touch the student, and nothing of the student's step gets into the critic's."""
+def test_the_student_is_trained_as_by_a_fixed_discriminator():
+    """Its optimizer does not touch the student, and nothing of the student's step gets into its own."""
     one, other = build(LINEAR), build(LINEAR)
-    one.train_step(images(), optimizers(one, critic=dict(optimizer=dict(type='SGD', lr=0.0))))
-    other.train_step(images(), optimizers(other, critic=dict(optimizer=dict(type='SGD', lr=10.0))))
+    one.train_step(images(), optimizers(one, of_discriminator=dict(optimizer=dict(type='SGD', lr=0.0))))
+    other.train_step(images(), optimizers(other, of_discriminator=dict(optimizer=dict(type='SGD', lr=10.0))))
     for a, b in zip(one.student.parameters(), other.student.parameters(), strict=True):
         assert torch.equal(a, b)
 
 
-def test_several_critic_steps_for_one_of_the_student():
+def test_several_discriminator_steps_for_one_of_the_student():
     def trained(steps, linear_lr=0.1):
         algorithm = build(dict(LINEAR, discriminator_steps=steps, mode='hinge'))
-        algorithm.train_step(images(), optimizers(algorithm, critic=dict(optimizer=dict(type='SGD', lr=linear_lr))))
+        algorithm.train_step(
+            images(), optimizers(algorithm, of_discriminator=dict(optimizer=dict(type='SGD', lr=linear_lr)))
+        )
         return algorithm
 
     # well inside the margins the hinge is linear, so that two steps go exactly twice as far
@@ -188,7 +189,7 @@ def test_the_game_begins_at_start_iter():
     assert not torch.equal(before['last.weight'], algorithm.discriminator.last.weight)
 
 
-def test_a_stopped_distillation_stops_the_critic():
+def test_a_stopped_distillation_stops_the_discriminator():
     algorithm = build()
     wrapper = optimizers(algorithm)
     algorithm.distillation_stopped = True
@@ -198,11 +199,11 @@ def test_a_stopped_distillation_stops_the_critic():
     assert all(torch.equal(before[name], value) for name, value in algorithm.discriminator.state_dict().items())
 
 
-# ---- what the critic looks at ----------------------------------------------------------------------------------------
+# ---- what the discriminator looks at ---------------------------------------------------------------------------------
 
 
-def test_a_conditional_critic_sees_the_students_input_at_the_size_of_the_maps():
-    algorithm = build(dict(discriminator=small_critic(preprocess='softmax', conditional=True)))
+def test_a_conditional_discriminator_sees_the_students_input_at_the_size_of_the_maps():
+    algorithm = build(dict(discriminator=small_discriminator(preprocess='softmax', conditional=True)))
     seen = []
     algorithm.discriminator.register_forward_pre_hook(lambda module, args: seen.append(args[1]))
     algorithm.train_step(images(), optimizers(algorithm))
@@ -215,7 +216,7 @@ def test_a_conditional_critic_sees_the_students_input_at_the_size_of_the_maps():
 
 def test_maps_of_different_sizes_need_align():
     teacher = dict(type='mmkd.ToySegmentor', stride=1, allow_random=True)
-    with pytest.raises(ValueError, match="holistic: .*different spatial sizes.*align='student'.*preds_S"):
+    with pytest.raises(ValueError, match="holistic: .*different spatial sizes.*align='student'.*levels_S"):
         build(teacher=teacher, distill=None)
     for align, size in (('student', 16), ('teacher', 32)):
         algorithm = build(dict(align=align), teacher=teacher, distill=None)
@@ -236,15 +237,15 @@ def test_the_number_of_classes_is_that_of_the_tap():
 # ---- what is around --------------------------------------------------------------------------------------------------
 
 
-def test_the_critic_is_saved_and_ignored_by_ddp():
+def test_the_discriminator_is_saved_and_ignored_by_ddp():
     algorithm = build()
     names = {name for name in algorithm.state_dict() if name.startswith('discriminator.')}
     assert names == set(algorithm._ddp_params_and_buffers_to_ignore)
     assert any(name.endswith('_u') for name in names)
 
 
-def test_the_students_weights_do_not_depend_on_the_critic():
-    one, other = build(), build(dict(discriminator=small_critic(base_channels=16)))
+def test_the_students_weights_do_not_depend_on_the_discriminator():
+    one, other = build(), build(dict(discriminator=small_discriminator(base_channels=16)))
     for a, b in zip(one.student.parameters(), other.student.parameters(), strict=True):
         assert torch.equal(a, b)
 
@@ -259,7 +260,7 @@ def test_the_game_draws_none_of_the_runs_random_numbers():
 
 
 @torch.no_grad()
-def test_copies_have_a_critic_of_their_own():
+def test_copies_have_a_discriminator_of_their_own():
     algorithm = build()
     with torch.enable_grad():
         algorithm.train_step(images(), optimizers(algorithm))
@@ -309,7 +310,7 @@ def test_a_loss_of_the_same_name_is_refused():
         build(distill=dict(holistic=dict(taps='conv_seg', loss=dict(type='PixelWiseLoss'))))
 
 
-def test_training_without_an_optimizer_for_the_critic_is_refused():
+def test_training_without_an_optimizer_for_the_discriminator_is_refused():
     algorithm = build()
     plain = optimizers(build()).student
     with pytest.raises(RuntimeError, match="constructor='mmkd.DistillOptimWrapperConstructor'"):

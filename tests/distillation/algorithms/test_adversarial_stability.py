@@ -1,14 +1,15 @@
 """The known failure of holistic distillation, losses that are no numbers, over 500 steps of the shipped config.
 
-Without its clipping of the critic's gradients, the run with WGAN-GP has a loss that is NaN after 340 steps: the critic
-grows until its slope is that of the penalty, and with the teacher's large logits it is by then too fast to stop.
+Without its clipping of the discriminator's gradients, the run with WGAN-GP has a loss that is NaN after 340 steps: the
+discriminator grows until its slope is that of the penalty, and with the teacher's large logits it is by then too fast
+to stop.
 """
 
 from pathlib import Path
 
 import pytest
 import torch
-from helpers.adversarial_toys import build, optimizers, small_critic
+from helpers.adversarial_toys import build, optimizers, small_discriminator
 from mmengine.config import Config
 
 CONFIGS = Path(__file__).parents[3] / 'configs' / 'kd'
@@ -28,8 +29,8 @@ def scenes(generator, number=4, size=32):
 def test_500_steps_of_the_shipped_config_stay_finite(mode):
     shipped = Config.fromfile(CONFIGS / 'pspnet_r18_from_r101_cityscapes_pi-pa-ho.py')
     holistic = {k: v for k, v in shipped.model.holistic.items() if k not in ('discriminator', 'taps')}
-    critic = small_critic(**shipped.model.holistic.discriminator, base_channels=16)
-    holistic = dict(holistic, discriminator=critic, mode=mode, gradient_penalty=10.0)
+    discriminator = small_discriminator(**shipped.model.holistic.discriminator, base_channels=16)
+    holistic = dict(holistic, discriminator=discriminator, mode=mode, gradient_penalty=10.0)
     pi = dict(taps='conv_seg', loss=shipped.model.distill.pi.loss)
     pa = dict(taps='backbone', loss=shipped.model.distill.pa.loss)
     algorithm = build(holistic, distill=dict(pi=pi, pa=pa))
@@ -37,7 +38,7 @@ def test_500_steps_of_the_shipped_config_stay_finite(mode):
         algorithm.teacher.model.conv_seg.weight *= 30  # far surer of itself than the student: easily told apart
     wrapper = optimizers(
         algorithm,
-        critic=shipped.optim_wrapper.discriminator,
+        of_discriminator=shipped.optim_wrapper.discriminator,
         optimizer=shipped.optim_wrapper.optimizer,
     )
     generator = torch.Generator().manual_seed(0)
@@ -49,6 +50,6 @@ def test_500_steps_of_the_shipped_config_stay_finite(mode):
         assert wrong == {}, f'step {step}'
         gaps.append(log['discriminator.gap'].item())
     assert all(torch.isfinite(value).all() for value in algorithm.state_dict().values())
-    # there was a game: the critic learned, and told the teacher from the student
+    # there was a game: the discriminator learned, and told the teacher from the student
     assert (algorithm.discriminator.last.weight - start).norm() > 0.01 * start.norm()
     assert max(gaps) > 0

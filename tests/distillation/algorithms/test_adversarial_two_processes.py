@@ -17,7 +17,7 @@ pytestmark = [
 ]
 
 EQUAL = [(1, 'wgan-gp'), (2, 'wgan-gp'), (1, 'hinge')]
-LINEAR = dict(discriminator=dict(type='LinearCritic'), mode='hinge', gradient_penalty=5)
+LINEAR = dict(discriminator=dict(type='LinearDiscriminator'), mode='hinge', gradient_penalty=5)
 CONNECTED = dict(
     pi=dict(taps='conv_seg', loss=dict(type='PixelWiseLoss')),
     feature=dict(taps='backbone', connector='conv1x1', loss=dict(type='FeatureMSELoss')),
@@ -46,14 +46,14 @@ def ranks_stay_equal(rank, accumulate, mode):
     model = wrapped(algorithm)
     wrapper = optimizers(model, accumulative_counts=accumulate)
     wrapper.initialize_count_status(model, 0, 5)
-    critic = state(algorithm.discriminator)
+    discriminator = state(algorithm.discriminator)
     for step in range(5):
         log = model.train_step(images(seed=10 * step + rank), wrapper)
     assert any(name.startswith('discriminator') for name in log)
     # the student's batch norm statistics are each rank's own, as always in DDP
     own = ('backbone.1.running_mean', 'backbone.1.running_var')
     assert differing(algorithm, except_for=own) == []
-    moved = [n for n, v in algorithm.discriminator.state_dict().items() if not torch.equal(v, critic[n])]
+    moved = [n for n, v in algorithm.discriminator.state_dict().items() if not torch.equal(v, discriminator[n])]
     assert any(name.endswith('original') for name in moved) and any(name.endswith('_u') for name in moved)
 
 

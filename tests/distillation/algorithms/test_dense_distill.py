@@ -5,12 +5,10 @@ import copy
 import pytest
 import torch
 from helpers.distillation_toys import ToyDetector, batch, toy, two_losses
-from mmengine.model import BaseModel
 from torch import nn
 from torch.nn import functional as F
 
 from mmkd.distillation.algorithms import DenseDistill, DenseDistiller
-from mmkd.distillation.taps.recording import TapRecorders, read_record
 from mmkd.registry import MODELS
 
 STUDENT = toy(channels=4, out_channels=6, dropout=0.0)
@@ -481,73 +479,3 @@ def load_strictly(model, state_dict, load):
         from mmengine.runner.checkpoint import load_state_dict
 
         load_state_dict(model, state_dict, strict=True)
-
-
-# ---- recording -------------------------------------------------------------------------------------------------------
-
-
-class Recorder:
-    def __init__(self, *records):
-        self.source, self.data_buffer = 'tap', list(records)
-
-    def get_record_data(self, record_idx, data_idx):
-        record = self.data_buffer[record_idx]
-        return record if data_idx is None else record[data_idx]
-
-
-@pytest.mark.parametrize(
-    ('records', 'where', 'expected'),
-    [
-        (['a', 'b'], dict(), 'a'),
-        (['a', 'b'], dict(record_idx=1), 'b'),
-        ([('a', 'b')], dict(data_idx=1), 'b'),
-        ([('a', 'b', 'c')], dict(levels='all'), ['a', 'b', 'c']),
-        ([['a', 'b', 'c']], dict(levels=(2, 0)), ['c', 'a']),
-        (['a', 'b', 'c'], dict(levels=(1,)), ['b']),
-        ([('a', 'x'), ('b', 'y')], dict(levels='all', data_idx=0), ['a', 'b']),
-        ([(('a', 'b'), 'x')], dict(levels='all', data_idx=0), ['a', 'b']),
-        (['a'], dict(levels='all'), ['a']),
-    ],
-)
-def test_records_are_read(records, where, expected):
-    assert read_record(Recorder(*records), 'student', **where) == expected
-
-
-@pytest.mark.parametrize(
-    ('records', 'where', 'message'),
-    [
-        ([], dict(), "tap 'tap' of the student was not reached"),
-        (['a'], dict(record_idx=1), 'has 1 records, record_idx=1 is asked for'),
-        (['a', 'b'], dict(levels=(2,)), r'has the levels \[0, 1\], but \[2\] are asked for'),
-        ([('a', 'x'), ('b', 'y')], dict(levels='all'), 'called 2 times with several outputs each'),
-    ],
-)
-def test_records_that_are_not_there_are_named(records, where, message):
-    with pytest.raises(ValueError, match=message):
-        read_record(Recorder(*records), 'student', **where)
-
-
-def test_a_model_that_begins_to_write_over_a_tap_is_stopped():
-    class Fickle(BaseModel):
-        def __init__(self):
-            super().__init__()
-            self.conv = nn.Conv2d(3, 3, 1)
-            self.in_place = False
-
-        def forward(self, inputs, data_samples=None, mode='tensor'):
-            x = self.conv(inputs)
-            return x.relu_() if self.in_place else x.relu()
-
-    from mmrazor.models.task_modules import RecorderManager
-
-    manager = RecorderManager(dict(x=dict(type='mmrazor.ModuleOutputs', source='conv')))
-    model, recorders = Fickle(), TapRecorders(manager, 'student')
-    recorders.initialize(model)
-    with recorders.attached(model):
-        model(batch())
-    model.in_place = True
-    with (
-        pytest.raises(RuntimeError, match=r"the student's \['conv'\] were written over in place"),
-        recorders.attached(model),
-    ):
-        model(batch())

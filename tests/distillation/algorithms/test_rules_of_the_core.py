@@ -59,9 +59,9 @@ def recorded(algorithm, side):
     compute = algorithm.distiller.compute_distill_losses
     recorders = getattr(algorithm.distiller, f'{side}_recorders')
 
-    def look_and_compute():
+    def look_and_compute(*args):
         found.append(recorders.get_recorder('tap').get_record_data().detach().clone())
-        return compute()
+        return compute(*args)
 
     algorithm.distiller.compute_distill_losses = look_and_compute
     step(algorithm)

@@ -108,8 +108,6 @@ def test_once_distillation_has_stopped_only_labels_are_learned_from():
 
 def test_what_needs_labels_is_refused():
     class Boxes(torch.nn.Module):
-        needs_data_samples = True
-
         def forward(self, preds_S, preds_T, data_samples):
             return (preds_S.sum() - preds_T.sum()).abs()
 
@@ -124,9 +122,9 @@ def test_what_needs_labels_is_refused():
         algorithm(batch(), samples(False, False), mode='loss')
 
 
-def test_a_critic_learns_from_images_without_labels_too():
+def test_a_discriminator_learns_from_images_without_labels_too():
     # hinge, D = 0: dL/dw = .1 x mean over all images of (mean S - mean T), with 1 labelled image and 3 unlabelled ones
-    linear = dict(mode='hinge', discriminator=dict(type='LinearCritic'))
+    linear = dict(mode='hinge', discriminator=dict(type='LinearDiscriminator'))
     algorithm = build_adversarial(linear)
     algorithm.student.backbone[1].eval()  # the mean over the images is then that over the parts
     for parameter in algorithm.discriminator.parameters():
@@ -136,6 +134,6 @@ def test_a_critic_learns_from_images_without_labels_too():
         maps = [copy.deepcopy(model)(inputs) for model in (algorithm.student, algorithm.teacher.model)]
     slope = (maps[0] - maps[1]).mean(dim=(0, 2, 3))
     data = dict(inputs=list(inputs), data_samples=samples(False, True, False, False))
-    log = algorithm.train_step(data, optimizers(algorithm, critic=dict(optimizer=dict(type='SGD', lr=1.0))))
+    log = algorithm.train_step(data, optimizers(algorithm, of_discriminator=dict(optimizer=dict(type='SGD', lr=1.0))))
     torch.testing.assert_close(algorithm.discriminator.linear.weight[0], -0.1 * slope)
     assert {'student.loss_ce', 'distill.loss_pi', 'distill.loss_holistic'} <= set(log)

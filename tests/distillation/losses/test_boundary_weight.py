@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from mmkd.distillation.losses import LogitStandardized, PixelWiseLoss, pixel_wise_loss
 from mmkd.distillation.losses.boundary import boundary_map, predicted_classes
+from mmkd.distillation.losses.context import asked_for
 
 
 def naive_map(labels, width, ignore_index=255):
@@ -108,10 +109,12 @@ def test_borders_of_the_label_are_read_from_the_data_samples():
         loss(student, teacher, data_samples=[BaseDataElement()])
 
 
-def test_data_samples_are_asked_for_only_where_they_are_read():
-    assert PixelWiseLoss(boundary_weight=2.0, boundary_of='label').needs_data_samples
-    assert not PixelWiseLoss(boundary_weight=2.0).needs_data_samples
-    assert not PixelWiseLoss(boundary_of='label').needs_data_samples
+def test_data_samples_are_needed_only_where_they_are_read():
+    student, teacher = draw((2, 4, 5, 6), (2, 4, 5, 6))
+    with pytest.raises(ValueError, match="boundary_of='label': it needs class maps, and there are none"):
+        PixelWiseLoss(activation='softmax', boundary_weight=2.0, boundary_of='label')(student, teacher)
+    for options in (dict(boundary_weight=2.0), dict(boundary_of='label')):
+        assert PixelWiseLoss(activation='softmax', **options)(student, teacher) > 0
 
 
 def test_half_precision_has_the_same_borders():
@@ -127,7 +130,7 @@ def test_it_goes_with_logit_standardisation():
     inner = dict(type='PixelWiseLoss', activation='softmax', boundary_weight=3.0)
     assert LogitStandardized(loss=inner)(student, teacher) > 0
     label = LogitStandardized(loss=dict(inner, boundary_of='label'))
-    assert label.needs_data_samples
+    assert 'data_samples' in asked_for(label)
 
 
 @pytest.mark.parametrize(

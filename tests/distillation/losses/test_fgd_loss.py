@@ -261,7 +261,7 @@ def test_mistakes_are_named():
     loss = FGDLoss(channels=8)
     with pytest.raises(ValueError, match=r'channels=8, but the features are \(3, 4, 6, 8\)'):
         loss(student, teacher, samples())
-    with pytest.raises(ValueError, match='preds_S has 2 levels, preds_T 2, levels=1'):
+    with pytest.raises(ValueError, match='levels_S has 2 levels, levels_T 2, levels=1'):
         loss([student] * 2, [teacher] * 2, samples())
     with pytest.raises(ValueError, match='boxes of 1 images for 3'):
         loss(student, teacher, samples(BOXES[:1]))

@@ -8,6 +8,7 @@ import torch
 from helpers.loss_tester import assert_same, draw, value_and_gradient
 
 from mmkd.distillation.losses import FSPLoss, feature_mse_loss, fsp_loss, fsp_matrix
+from mmkd.distillation.losses.context import takes_all_levels
 from mmkd.registry import MODELS
 
 SHAPES = ((2, 3, 8, 6), (2, 4, 4, 3), (2, 5, 4, 3))
@@ -113,10 +114,10 @@ def test_rules_of_the_core():
 def test_module_is_the_weighted_function_and_takes_all_features_at_once():
     student, teacher = pair()
     module = MODELS.build(dict(type='mmkd.FSPLoss', reduction='sum', loss_weight=2.5))
-    assert module.takes_levels
+    assert takes_all_levels(module)
     expected = 2.5 * fsp_loss(student, teacher, 'sum')
     for loss in (module, copy.deepcopy(module), pickle.loads(pickle.dumps(module))):
-        torch.testing.assert_close(loss(preds_S=student, preds_T=teacher), expected)
+        torch.testing.assert_close(loss(levels_S=student, levels_T=teacher), expected)
     assert 'loss_weight=2.5' in repr(module) and not module.state_dict()
 
 

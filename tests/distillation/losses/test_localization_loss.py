@@ -6,6 +6,7 @@ from helpers.loss_tester import LossTester, assert_same, draw, grid, value_and_g
 from torch.nn import functional as F
 
 from mmkd.distillation.losses import LocalizationDistillationLoss, localization_distillation_loss
+from mmkd.distillation.losses.context import takes_all_levels
 
 
 class TestLocalizationDistillationLoss(LossTester):
@@ -170,4 +171,4 @@ class TestLocalizationDistillationLoss(LossTester):
         assert value == 0 and not gradient.any()
 
     def test_the_algorithm_hands_over_all_levels_at_once(self):
-        assert LocalizationDistillationLoss.takes_levels
+        assert takes_all_levels(LocalizationDistillationLoss())

@@ -15,6 +15,7 @@ from mmkd.distillation.losses import (
     pixel_wise_loss,
     standardize_logits,
 )
+from mmkd.distillation.losses.context import asked_for, takes_all_levels
 from mmkd.registry import MODELS
 
 
@@ -102,7 +103,9 @@ def test_what_else_the_loss_takes_is_handed_on():
     loss = LogitStandardized(loss=PixelWiseLoss(activation='softmax'))
     assert not torch.equal(loss(student, teacher, mask=mask), loss(student, teacher))
     wrapped = LogitStandardized(loss=dict(type='DISTLoss', ignore_index=255))
-    assert wrapped.needs_data_samples and not loss.needs_data_samples
+    assert asked_for(wrapped) == dict(preds_S=True, preds_T=True, mask=False, data_samples=False)
+    fgd = LogitStandardized(loss=dict(type='FGDLoss', global_weight=0))
+    assert asked_for(fgd)['data_samples'] and takes_all_levels(fgd) and not takes_all_levels(wrapped)
 
 
 def test_half_precision_and_autocast_are_computed_in_float32():

@@ -8,28 +8,29 @@ import torch
 from helpers.loss_tester import draw
 
 import mmkd.distillation.losses as losses
-from mmkd.distillation.discriminators.game import HolisticLoss
 from mmkd.distillation.losses import (
     DistillationLoss,
     FGDLoss,
+    HolisticLoss,
     LogitStandardized,
+    LossContext,
     MaskBranchLoss,
     PixelWiseLoss,
     TeacherBoundedLoss,
 )
+from mmkd.distillation.losses.context import asked_for, takes_all_levels
 
 NEEDED = {
     FGDLoss: dict(global_weight=0),
     LogitStandardized: dict(loss=dict(type='PixelWiseLoss', activation='softmax')),
     PixelWiseLoss: dict(activation='softmax'),
 }
-IN_PACKAGE = [
+MODULES = [
     found
     for found in map(losses.__dict__.get, losses.__all__)
-    if inspect.isclass(found) and found is not DistillationLoss
+    if inspect.isclass(found) and found not in (DistillationLoss, LossContext)
 ]
-ON_MAPS = [found for found in IN_PACKAGE if found not in (MaskBranchLoss, TeacherBoundedLoss)]  # not on heads
-MODULES = [*IN_PACKAGE, HolisticLoss]
+ON_MAPS = [found for found in MODULES if found not in (HolisticLoss, MaskBranchLoss, TeacherBoundedLoss)]
 
 
 def build(module, **options):
@@ -82,9 +83,9 @@ def test_further_numbers_are_looked_at_as_well(module, name, value):
 def test_tokens_are_not_taken_for_maps(module):
     loss = build(module)
     tokens = draw((2, 12, 8), (2, 12, 8))
-    if loss.takes_levels:
+    if takes_all_levels(loss):
         tokens = [[x, x] for x in tokens]
-    samples = dict(data_samples=[_sample(), _sample()]) if loss.needs_data_samples else {}
+    samples = dict(data_samples=[_sample(), _sample()]) if asked_for(loss).get('data_samples') else {}
     if module is FGDLoss:
         loss = FGDLoss(levels=2, global_weight=0)
     with pytest.raises(ValueError, match=r'\(2, 12, 8\).*tokens \(N, L, C\).*TokenMapConnector.*transpose'):

@@ -5,7 +5,7 @@ from helpers.distillation_toys import ToyDetector, batch
 from torch import nn
 
 from mmkd.distillation.algorithms import DenseDistill
-from mmkd.distillation.algorithms.adversarial_distill import HolisticOptions
+from mmkd.distillation.recipes.holistic import HolisticOptions
 from mmkd.registry import MODELS
 
 MSE = dict(type='FeatureMSELoss')

@@ -13,8 +13,9 @@ from torch import nn
 
 from mmkd.distillation.teacher import FrozenTeacher
 from mmkd.distillation.teacher.early_exit import Tap
-from mmkd.distillation.teacher.network import build_network, resolve_network
+from mmkd.distillation.teacher.network import build_network
 from mmkd.distillation.teacher.weights import load_teacher_weights
+from mmkd.utils.model_config import resolve_network
 
 TOY = toy(channels=4, data_preprocessor=dict(type='ImgDataPreprocessor'))
 

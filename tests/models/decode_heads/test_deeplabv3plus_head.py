@@ -60,26 +60,19 @@ def test_forward_is_that_of_the_original_written_out(head, maps):
 
 def test_taps_hold_what_comes_before_the_relu(head, maps):
     """The ReLUs write over their inputs, so a plain hook would see what comes after them."""
-    from mmkd.compat import import_mmrazor
-
-    import_mmrazor()
-    from mmrazor.models.task_modules import RecorderManager
-
-    from mmkd.distillation.taps.recording import TapRecorders
+    from mmkd.distillation.taps.recorders import Recorders
 
     assert head.bottleneck.activate.inplace and head.conv2.activate.inplace
     head.eval()
     expected = naive(head, maps[0], maps[3])[1:]
     names = ('bottleneck.bn', 'conv2.bn')
-    with DefaultScope.overwrite_default_scope('mmrazor'):
-        manager = RecorderManager({name: dict(type='ModuleOutputs', source=name) for name in names})
-    recorders = TapRecorders(manager, 'student')
+    recorders = Recorders({name: dict(type='ModuleOutputs', source=name) for name in names}, 'student')
     recorders.initialize(head)
     for _ in range(2):  # the first records copies, the second relies on what was learned in it
         with recorders.attached(head):
             head(maps)
         for name, values in zip(names, expected, strict=True):
-            recorded = manager.get_recorder(name).get_record_data()
+            recorded = recorders.get_recorder(name).get_record_data()
             assert (recorded < 0).float().mean() > 0.1
             torch.testing.assert_close(recorded, values)
         recorders.clear()
