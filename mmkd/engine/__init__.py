@@ -3,10 +3,12 @@
 from .hooks import (
     DurableCheckpointHook,
     FiniteLossHook,
+    GradientShareHook,
     IterationSeedHook,
     StopDistillHook,
     StudentCheckpointHook,
     TeacherEvaluationHook,
+    ValidationPanelsHook,
 )
 from .loops import DistillValLoop
 from .optimizers import DistillOptimWrapper, DistillOptimWrapperConstructor
@@ -18,9 +20,11 @@ __all__ = [
     'DistillValLoop',
     'DurableCheckpointHook',
     'FiniteLossHook',
+    'GradientShareHook',
     'IterationSeedHook',
     'StopDistillHook',
     'StudentCheckpointHook',
     'TeacherEvaluationHook',
+    'ValidationPanelsHook',
     'prepare_runner',
 ]

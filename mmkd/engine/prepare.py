@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 
+from mmengine.hooks import LoggerHook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
@@ -12,6 +13,7 @@ from mmkd.utils.resume import find_latest_checkpoint
 
 from .hooks import DurableCheckpointHook
 from .optimizers import with_distill_constructor
+from .tensorboard import add_tensorboard
 
 __all__ = ['prepare_runner']
 
@@ -21,8 +23,10 @@ def prepare_runner(runner: Runner) -> None:
 
     Checkpoints are written by :class:`DurableCheckpointHook`; random numbers depend on the seed and the iteration alone
     (:class:`IterationSeedHook`, :class:`SeededSampler`); ``resume`` without a file takes the newest checkpoint that is
-    whole; and every hook of ``model.runner_hooks`` that the config does not have is added. A model that holds a student
-    and says so by ``model.optimizes_student`` gets its optimizer by :class:`DistillOptimWrapperConstructor`.
+    whole. Every hook of ``model.runner_hooks`` that the config does not have is added; a model that has such hooks also
+    writes for TensorBoard (:func:`add_tensorboard`), its scores at their iteration where training goes by iterations.
+    One that holds a student and says so by ``model.optimizes_student`` gets its optimizer by
+    :class:`DistillOptimWrapperConstructor`.
 
     mmkd's tools call this for each run. Where mmengine builds a runner for a model with ``runner_hooks``, such as
     ``DenseDistill`` in mmdet's own ``tools/train.py``, ``mmkd.compat`` does. A second call changes nothing.
@@ -37,12 +41,24 @@ def prepare_runner(runner: Runner) -> None:
     for hook in (dict(type='mmkd.IterationSeedHook'), *getattr(model, 'runner_hooks', ())):
         if not any(isinstance(present, HOOKS.get(hook['type'])) for present in runner.hooks):
             runner.register_hook(dict(hook))
+    if getattr(model, 'runner_hooks', ()):
+        add_tensorboard(runner)
+        _log_scores_by_iteration(runner)
     if getattr(model, 'optimizes_student', False):
         runner.optim_wrapper = with_distill_constructor(runner.optim_wrapper)
     DurableCheckpointHook.take_over(runner)
     _seed_samples(runner)
     if runner._resume and runner._load_from is None:
         runner._load_from = find_latest_checkpoint(runner.work_dir)
+
+
+def _log_scores_by_iteration(runner: Runner) -> None:
+    """mmengine logs scores at the epoch, by default: all of them at 0 where there are no epochs."""
+    loop = runner._train_loop
+    if isinstance(loop, dict) and ('Iter' in str(loop.get('type')) or loop.get('by_epoch') is False):
+        for hook in runner.hooks:
+            if isinstance(hook, LoggerHook):
+                hook.log_metric_by_epoch = False
 
 
 def _seed_samples(runner: Runner) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-__all__ = ['draw_boxes', 'draw_classes', 'draw_depth', 'draw_instances', 'save_rows', 'save_side_by_side']
+__all__ = ['draw_boxes', 'draw_classes', 'draw_depth', 'draw_instances', 'save_rows', 'save_side_by_side', 'titled_row']
 
 GOLDEN_ANGLE = 137.508  # degrees; neighbouring indices get hues far apart, however many there are
 
@@ -166,3 +166,25 @@ def save_rows(rows: Sequence[Sequence[tuple[str, np.ndarray] | None]], path: str
     figure.tight_layout(pad=0.4)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=100)
+
+
+def titled_row(panels: Sequence[tuple[str, np.ndarray]], longest: int = 360) -> np.ndarray:
+    """A row of titled pictures as one array, for a visualizer.
+
+    Args:
+        panels: Title and ``(H, W, 3)`` uint8 RGB picture of each; all of one size.
+        longest: The longer side of each, in pixels.
+
+    Returns:
+        ``(H', W', 3)`` uint8.
+    """
+    height, width = panels[0][1].shape[:2]
+    factor = longest / max(height, width)
+    size = (max(round(width * factor), 1), max(round(height * factor), 1))
+    columns = []
+    for title, picture in panels:
+        resized = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_NEAREST)
+        head = np.full((22, size[0], 3), 255, np.uint8)
+        cv2.putText(head, title, (4, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (40, 40, 40), 1, cv2.LINE_AA)
+        columns.append(np.pad(np.concatenate([head, resized]), ((0, 0), (0, 4), (0, 0)), constant_values=255))
+    return np.ascontiguousarray(np.concatenate(columns, axis=1))

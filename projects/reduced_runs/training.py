@@ -42,6 +42,13 @@ def _train_and_test(run: Run) -> tuple[dict, list[dict], dict]:
     cfg.merge_from_dict(run.options)
     cfg.work_dir = str(run.work_dir)
     cfg.randomness = dict(seed=run.seed)
+    # what is timed is the training, not what can be looked at beside it
+    cfg.tensorboard = False
+    cfg.custom_hooks = [
+        *(cfg.get('custom_hooks') or []),
+        dict(type='mmkd.GradientShareHook', interval=0),
+        dict(type='mmkd.ValidationPanelsHook', number=0),
+    ]
     if not run.train:
         cfg.load_from = run.ckpt
     runner = Runner.from_cfg(cfg)

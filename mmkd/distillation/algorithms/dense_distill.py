@@ -96,7 +96,12 @@ class DenseDistill(StudentAttributes, SingleTeacherDistill):
     """
 
     # Every run has them, whatever the config says about hooks, see mmkd.engine.prepare_runner.
-    runner_hooks = (dict(type='mmkd.StudentCheckpointHook'), dict(type='mmkd.FiniteLossHook'))
+    runner_hooks = (
+        dict(type='mmkd.StudentCheckpointHook'),
+        dict(type='mmkd.FiniteLossHook'),
+        dict(type='mmkd.GradientShareHook'),
+        dict(type='mmkd.ValidationPanelsHook'),
+    )
     optimizes_student = True  # its optimizer is the student's, built as without a teacher
 
     def __init__(

@@ -120,9 +120,11 @@ def _is_for_distillation(part: Any) -> bool:
         'DistillOptimWrapperConstructor',
         'DistillValLoop',
         'FiniteLossHook',
+        'GradientShareHook',
         'SelfDistillValLoop',
         'SingleTeacherDistillValLoop',
         'StopDistillHook',
         'StudentCheckpointHook',
         'TeacherEvaluationHook',
+        'ValidationPanelsHook',
     )
