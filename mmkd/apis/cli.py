@@ -21,6 +21,7 @@ __all__ = ['COMMANDS', 'main']
 COMMANDS = (
     'train',
     'test',
+    'taps',
     'convert',
     'new',
     'compare',
