@@ -5,6 +5,7 @@ import runpy
 from pathlib import Path
 
 import pytest
+from helpers.html import check_page
 
 PROJECT = Path(__file__).parents[2] / 'projects' / 'nuclei_example'
 
@@ -26,6 +27,8 @@ def test_the_demo_trains_tests_and_draws_and_uses_what_is_there_a_second_time(tm
     assert results['student']['parameters'] == results['student + KD']['parameters']
     assert 'student + KD against student: box AP +0.0, mask AP +0.0' in shown and 'What next?' in shown
     assert len(list((tmp_path / 'pictures').glob('*.png'))) == 16
+    page = check_page(tmp_path / 'report.html')
+    assert page.count('<img ') >= 16 + 2 and 'student + KD against student' in page and 'iter_1.pth' in page
     assert (tmp_path / 'curves.png').is_file() and 'pictures/' in (tmp_path / 'README.txt').read_text()
     run_demo(tmp_path, max_iters=1)
     assert capsys.readouterr().out.count('done before') == 5

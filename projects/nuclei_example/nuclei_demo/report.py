@@ -17,7 +17,9 @@ from mmengine.config import Config
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
+from mmkd.apis.report import write_report as write_run_report
 from mmkd.visualization import draw_instances, plot_losses, save_side_by_side
+from mmkd.visualization.page import Picture, Section, Table, Text
 
 __all__ = ['Row', 'write_report']
 
@@ -68,7 +70,7 @@ class Result:
 
 
 def write_report(rows: list[Row], work_dir: Path) -> list[Result]:
-    """Writes ``table.md``, ``results.json``, ``curves.png``, ``pictures/`` and ``README.txt``, and prints the table.
+    """Writes table, results, curves, pictures, a page that holds them all, and ``README.txt``; prints the table.
 
     Args:
         rows: The tested models, in the order in which they are shown: teacher, student alone, student with its teacher.
@@ -82,6 +84,7 @@ def write_report(rows: list[Row], work_dir: Path) -> list[Result]:
     (work_dir / 'table.md').write_text(table)
     (work_dir / 'results.json').write_text(json.dumps([asdict(result) for result in results], indent=2) + '\n')
     plot_losses({row.title: work_dir / row.key for row in rows if row.trained}, work_dir / 'curves.png')
+    _write_page(rows, results, work_dir)
     (work_dir / 'README.txt').write_text(_index(rows, table, number))
     print(f'\n{table}\n{NEXT}')
     return results
@@ -97,6 +100,19 @@ def _silence() -> Iterator[None]:
 
 def markdown_table(results: list[Result]) -> str:
     """The results as a table in Markdown, of aligned columns."""
+    lines = _cells(results)
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+
+    def row(cells):
+        return '| ' + ' | '.join(
+            cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(cells, widths, strict=True))
+        ) + ' |\n'  # fmt: skip
+
+    rule = '|' + '|'.join('-' * (w + 2) if i == 0 else '-' * (w + 1) + ':' for i, w in enumerate(widths)) + '|\n'
+    return row(lines[0]) + rule + ''.join(row(line) for line in lines[1:])
+
+
+def _cells(results: list[Result]) -> list[tuple[str, ...]]:
     lines = [('model', 'box AP', 'mask AP', 'box AP50', 'mask AP50', 'parameters', 'ms per image')]
     lines += [
         (
@@ -110,15 +126,19 @@ def markdown_table(results: list[Result]) -> str:
         )
         for r in results
     ]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    return lines
 
-    def row(cells):
-        return '| ' + ' | '.join(
-            cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(cells, widths, strict=True))
-        ) + ' |\n'  # fmt: skip
 
-    rule = '|' + '|'.join('-' * (w + 2) if i == 0 else '-' * (w + 1) + ':' for i, w in enumerate(widths)) + '|\n'
-    return row(lines[0]) + rule + ''.join(row(line) for line in lines[1:])
+def _write_page(rows: list[Row], results: list[Result], work_dir: Path) -> None:
+    """``report.html``: table, pictures, and what ``mmkd report`` tells of the two trainings."""
+    header, *lines = _cells(results)
+    pictures = [Picture(file, file.stem) for file in sorted((work_dir / 'pictures').glob('*.png'))]
+    sections = [
+        Section('Result', [Table(header, lines), Text(difference(*results[-2:]))]),
+        Section('Every test image', pictures),
+    ]
+    runs = {row.title: work_dir / row.key for row in rows if row.trained}
+    write_run_report(runs, work_dir / 'report.html', 'The demo of mmkd: cell nuclei', sections)
 
 
 def difference(alone: Result, taught: Result) -> str:
@@ -212,6 +232,7 @@ learns from the feature pyramid of the teacher (PKD). The teacher comes with the
 for longer on 535 images of the same kind, none of them among the {number} ({TEACHER_PAGE}).
 The same with five seeds: {SEEDS_PAGE}.
 
+report.html   all of this as a page
 pictures/     ground truth, teacher, student, student + KD, side by side, for every test image
 curves.png    task losses of the two runs, distillation losses of the second
 table.md, results.json    the table above
