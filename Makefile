@@ -55,8 +55,8 @@ test: $(STAMP)  ## run the whole test suite
 test-quick: $(STAMP)  ## run the tests that take less than three minutes together
 	$(PYTEST) -m 'not slow' $(ARGS)
 
-gates: $(STAMP)  ## retrain two small rows, and see that distillation still pays (ten minutes of one core)
-	OMP_NUM_THREADS=1 $(ENV_PYTHON) -m pytest tests/test_gates.py $(ARGS)
+gates: $(STAMP)  ## run configs/_gates_ and see that each scores what it must, and that distillation still pays (ten minutes)
+	OMP_NUM_THREADS=1 $(ENV_PYTHON) -m pytest -rA --capture=sys tests/test_gates.py $(ARGS)
 
 test-openmmlab:  ## run the whole test suite on the original OpenMMLab line
 	@$(MAKE) --no-print-directory test LINE=openmmlab

@@ -17,7 +17,8 @@ from setuptools.command.egg_info import egg_info
 
 ROOT = Path(__file__).resolve().parent
 MIM_PARTS = ('configs', 'tools', 'model-index.yml')
-IGNORED = shutil.ignore_patterns('__pycache__', '*.py[cod]')
+# The gates stand on the images and the projects of a clone.
+IGNORED = shutil.ignore_patterns('__pycache__', '*.py[cod]', '_gates_')
 
 
 class BuildWithMim(build_py):

@@ -1,13 +1,14 @@
 """The configs of CenterMask distillation: what they say, and through the runner at a reduced size."""
 
 import json
+import re
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import yaml
+from helpers.configs import ROOT, shipped_configs
 from mmdet.datasets import CocoDataset
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import init_default_scope
@@ -16,121 +17,96 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 import mmkd  # noqa: F401  first: makes ``mmkd::`` configs resolve
+from mmkd.distillation.recipes.short_form import parse_short_form
 from mmkd.registry import DATASETS
 from mmkd.utils.model_config import resolve_network
 
-FOLDER = Path(__file__).parents[1] / 'configs'
-NAMES = sorted(path.stem for path in FOLDER.glob('kd/centermask-lite_*.py'))
-QUICK = sorted(path.stem for path in FOLDER.glob('_quick_/centermask-lite_efficientnet-lite0_from_lite2_nuclei_*.py'))
-OTHERS = {'pkd', 'mgd', 'fgd'}  # rows of the quick ones with losses that are not of CenterMask distillation
-PLAIN = dict(
-    coco='centermask/centermask-lite_v19_fpn_ms-4x_coco.py', voc='centermask_voc/centermask-lite_v19_fpn_10k_voc.py'
-)
-TEACHERS = dict(
-    coco='mmkd::centermask/centermask_{}_fpn_ms-3x_coco.py', voc='mmkd::centermask_voc/centermask_{}_fpn_10k_voc.py'
-)
+KD = 'configs/kd/centermask_kd'
+NAMES = shipped_configs(KD)
+COCO = 'configs/centermask/centermask-lite_v19_fpn_ms-4x_coco.py'
+VOC = 'configs/centermask/centermask-lite_v19_fpn_10k_voc.py'
+REDUCED = [f'projects/reduced_runs/configs/nuclei_{row}.py' for row in ('all', 'kl', 'mgd', 'pi-pa')]
+TAUGHT = 'projects/nuclei_example/configs/centermask-lite_efficientnet-lite0_from_lite2_nuclei_pkd.py'
+ALONE = 'projects/nuclei_example/configs/centermask-lite_efficientnet-lite0_nuclei.py'
+ALL_VOC = f'{KD}/centermask-v19_centermask-lite-v19_10k_voc_all.py'
 HEAD = {'cls', 'bounded'}
 TERMS = {
     'head-kl': HEAD,
-    'head-ce': HEAD,
     'head-kl-corr': HEAD | {'correlation'},
-    'head-ce-corr': HEAD | {'correlation'},
     'head-kl-mse': HEAD | {'mse'},
-    'head-ce-mse': HEAD | {'mse'},
     'head-kl-mask': HEAD | {'mask'},
     'all': HEAD | {'correlation', 'mse', 'mask'},
 }
-# what only the distillation configs have: their hooks and the variables of _base_/centermask_kd.py
-ADDED = {'model', 'custom_hooks', 'features', 'connectors', 'start_iter', 'kd_terms'}
+# what only the distillation configs have: the terms of _base_/kd, and names within a config
+ADDED = {'model', *(path.stem for path in (ROOT / 'configs/_base_/kd').glob('*.py')), 'cls', 'fpn', 'features'}
 
 
 @cache
 def load(name):
-    return Config.fromfile(FOLDER / name)
+    return Config.fromfile(ROOT / name)
 
 
-def parts_of(name):
-    """Teacher, data and row of a config."""
-    return name.removeprefix('centermask-lite_v19_from_').split('_')
+def row_of(name):
+    return name.removesuffix('.py').split('_')[-1]
 
 
 # ---- what they say ---------------------------------------------------------------------------------------------------
 
 
 def test_there_is_a_config_for_every_experiment():
-    rows = {(data, teacher): {r for t, d, r in map(parts_of, NAMES) if (d, t) == (data, teacher)}
-            for data in PLAIN for teacher in ('v19', 'v39', 'v99')}  # fmt: skip
-    for (_, teacher), found in rows.items():
-        expected = set(TERMS) if teacher == 'v19' else {row for row in TERMS if 'ce' not in row.split('-')}
-        assert found == expected
-    assert {name.split('_')[-1] for name in QUICK} == {
-        'kl',
-        'head',
-        'head-corr',
-        'head-mse',
-        'head-mask',
-        'all',
-        *OTHERS,
-    }
+    stem = f'{KD}/centermask-v19_centermask-lite-v19'
+    assert set(NAMES) == {*(f'{stem}_4x_coco_{row}.py' for row in TERMS), f'{stem}_10k_voc_all.py'}
 
 
 @pytest.mark.parametrize('name', NAMES)
 def test_a_config_is_that_of_the_student_with_the_terms_of_its_row_and_its_teacher(name):
-    teacher, data, row = parts_of(name)
-    cfg, plain = load(f'kd/{name}.py'), load(PLAIN[data])
+    cfg, plain = load(name), load(VOC if '_voc_' in name else COCO)
     assert cfg.model.student.to_dict() == plain.model.to_dict()
     assert cfg.keys() - ADDED == plain.keys() - ADDED
     for key in plain.keys() - ADDED:
         assert cfg[key] == plain[key], key
-    assert set(cfg.model.distill) == TERMS[row]
-    assert cfg.model.distill.cls.loss.mode == ('ce' if 'ce' in row.split('-') else 'kl')
-    assert cfg.model.teacher.cfg_path == TEACHERS[data].format(teacher)
-    assert cfg.model.distill == load(f'kd/centermask-lite_v19_from_v19_{data}_{row}.py').model.distill
-    suffix = '_voc' if data == 'voc' else ''
-    assert cfg.model.teacher.ckpt == f'checkpoints/centermask_{teacher}{suffix}.pth'
-    assert resolve_network(dict(cfg_path=cfg.model.teacher.cfg_path), 'teacher').backbone.arch == f'V-{teacher[1:]}-eSE'
+    assert set(cfg.model.distill) == TERMS[row_of(name)]
+    # a softmax on a head of sigmoids, as in CenterMask_KD
+    assert cfg.model.distill.cls.reduce == 'sum' and cfg.model.distill.cls.loss.activation == 'softmax'
+    suffix = '_voc' if '_voc_' in name else ''
+    assert cfg.model.teacher.ckpt == f'checkpoints/centermask_v19{suffix}.pth'
+    teacher = resolve_network(dict(cfg_path=cfg.model.teacher.cfg_path), 'teacher')
+    assert teacher.backbone.arch == 'V-19-eSE' and teacher.neck.out_channels == 256
 
 
-def test_weights_and_start_are_those_of_centermask_kd():
-    distill = load('kd/centermask-lite_v19_from_v19_coco_all.py').model.distill
-    # a softmax on a head of sigmoids, as there
-    assert distill.cls.reduce == 'sum' and distill.cls.loss.activation == 'softmax'
-    assert 'loss_weight' not in distill.cls.loss
-    assert 'loss_weight' not in distill.bounded.loss  # 0.5: 1.5 in all
-    assert distill.correlation.loss == dict(type='mmkd.FSPLoss', reduction='sum', loss_weight=0.2)  # divided by 5
-    assert distill.mse.loss == dict(type='mmkd.FeatureMSELoss')  # the mean over five features
+def test_features_are_those_of_centermask_kd_and_begin_after_the_warm_up():
+    distill = load(ALL_VOC).model.distill
+    assert distill.correlation.loss.reduction == 'sum'
     for term in (distill.correlation, distill.mse):
         assert term.start_iter == 500
         assert term.taps == [*(f'backbone.stage{i}' for i in (2, 3, 4, 5)), 'neck.fpn_convs.4']
         assert term.connector == [None] * 4 + ['conv1x1']
 
 
-@pytest.mark.parametrize('name', QUICK)
-def test_quick_rows_are_the_students_own_config_with_a_teacher(name):
-    cfg, plain = load(f'_quick_/{name}.py'), load('_quick_/centermask-lite_efficientnet-lite0_nuclei.py')
+def test_terms_are_taken_away_and_the_teacher_changed_as_the_readme_says():
+    options = re.findall(r'(?m)^\| `(.*?=.*?)` \|', (ROOT / KD / 'README.md').read_text())
+    assert len(options) >= 6
+    for line in options:
+        cfg = load(ALL_VOC).copy()
+        pairs = dict(option.split('=') for option in line.split())
+        cfg.merge_from_dict({key: None if value == 'None' else value for key, value in pairs.items()})
+        taken = {key.split('.')[-1] for key, value in pairs.items() if value == 'None'}
+        assert {entry.name for entry in parse_short_form(cfg.model.distill)} == set(cfg.model.distill) - taken
+        resolve_network(dict(cfg_path=cfg.model.teacher.cfg_path), 'teacher')
+
+
+@pytest.mark.parametrize('name', [TAUGHT, *REDUCED])
+def test_nuclei_rows_are_the_students_own_config_with_a_teacher(name):
+    cfg, plain = load(name), load(ALONE)
     assert cfg.model.student.to_dict() == plain.model.to_dict()
     for key in plain.keys() - ADDED:
         assert cfg[key] == plain[key], key
-    row = name.split('_')[-1]
-    if row in OTHERS:
-        assert set(cfg.model.distill) == {row}
-    else:
+    if 'cls' in cfg.model.distill:
         assert cfg.model.distill.cls.loss.activation == 'sigmoid'  # a softmax over one class would teach nothing
-        assert ('bounded' in cfg.model.distill) == (row != 'kl')
     assert Path(cfg.model.teacher.ckpt).is_file()
     assert all(
         term.start_iter < plain.train_cfg.max_iters for term in cfg.model.distill.values() if 'start_iter' in term
     )
-
-
-@pytest.mark.parametrize('folder', ['kd', 'centermask_voc'])
-def test_metafile_lists_every_config_once(folder):
-    models = yaml.safe_load((FOLDER / folder / 'metafile.yml').read_text())['Models']
-    names = NAMES if folder == 'kd' else sorted(path.stem for path in FOLDER.glob('centermask_voc/*.py'))
-    assert sorted(model['Name'] for model in models if model['Name'] in names) == names
-    assert all(Path(model['Config']).stem == model['Name'] for model in models)
-    text = (FOLDER.parent / 'model-index.yml').read_text()
-    assert f'configs/{folder}/metafile.yml' in text
 
 
 # ---- data and runs ---------------------------------------------------------------------------------------------------
@@ -158,26 +134,25 @@ def annotations(classes, rle):
 def roots(tmp_path, monkeypatch):
     """Two images a split of COCO and of VOC 2012, where the environment variables of the configs point."""
     rng = np.random.default_rng(0)
-    voc = load(PLAIN['voc']).metainfo['classes']
+    voc = load(VOC).metainfo['classes']
     for split in ('train', 'val'):
-        for folder in (tmp_path / f'coco/{split}2017', tmp_path / f'voc/images/{split}'):
+        for folder in (tmp_path / f'coco/{split}2017', tmp_path / f'voc_instance/images/{split}'):
             folder.mkdir(parents=True)
             for i in (1, 2):
                 Image.fromarray(rng.integers(0, 256, (40, 60, 3), np.uint8)).save(folder / f'{i}.jpg')
         (tmp_path / 'coco/annotations').mkdir(exist_ok=True)
         coco_json = annotations(CocoDataset.METAINFO['classes'], rle=False)
         (tmp_path / f'coco/annotations/instances_{split}2017.json').write_text(coco_json)
-        (tmp_path / f'voc/instances_{split}.json').write_text(annotations(voc, rle=True))
-    monkeypatch.setenv('MMKD_COCO_ROOT', str(tmp_path / 'coco'))
-    monkeypatch.setenv('MMKD_VOC_INSTANCE_ROOT', str(tmp_path / 'voc'))
+        (tmp_path / f'voc_instance/instances_{split}.json').write_text(annotations(voc, rle=True))
+    monkeypatch.setenv('MMKD_DATA', str(tmp_path))
     return tmp_path
 
 
 @pytest.mark.parametrize('split', ['train', 'val'])
 def test_voc_instances_are_read_with_their_bitmaps_and_all_twenty_classes(roots, split):
     init_default_scope('mmdet')
-    cfg = Config.fromfile(FOLDER / PLAIN['voc'])
-    assert cfg[f'{"train" if split == "train" else "val"}_dataloader'].dataset.data_root == f'{roots}/voc/'
+    cfg = Config.fromfile(ROOT / VOC)
+    assert cfg[f'{"train" if split == "train" else "val"}_dataloader'].dataset.data_root == f'{roots}/voc_instance/'
     dataset = DATASETS.build(cfg[f'{split}_dataloader'].dataset)
     assert len(dataset) == 2 and len(dataset.metainfo['classes']) == 20 == cfg.model.bbox_head.num_classes
     sample = dataset[0]['data_samples']
@@ -187,7 +162,7 @@ def test_voc_instances_are_read_with_their_bitmaps_and_all_twenty_classes(roots,
         height, width = sample.img_shape
         area = sample.gt_instances.masks.masks[0].sum() / (height * width)
         assert area == pytest.approx(30 * 30 / (40 * 60), rel=0.02)
-    assert cfg.val_evaluator.ann_file == f'{roots}/voc/instances_val.json'
+    assert cfg.val_evaluator.ann_file == f'{roots}/voc_instance/instances_val.json'
 
 
 def shrink(network, channels):
@@ -206,7 +181,7 @@ def shrink(network, channels):
 
 
 def reduced(name, work_dir):
-    cfg = Config.fromfile(FOLDER / name)
+    cfg = Config.fromfile(ROOT / name)
     cfg.work_dir = str(work_dir)
     for key in ('train', 'val', 'test'):
         loader = cfg[f'{key}_dataloader']
@@ -232,11 +207,10 @@ def reduced(name, work_dir):
     return cfg
 
 
-# with a reduced teacher the rows of V-39 and V-99 are those of V-19
 @pytest.mark.slow
-@pytest.mark.parametrize('name', [name for name in NAMES if '_from_v19_' in name])
+@pytest.mark.parametrize('name', NAMES)
 def test_config_trains_evaluates_and_resumes(name, roots):
-    runner = Runner.from_cfg(reduced(f'kd/{name}.py', roots / 'run'))
+    runner = Runner.from_cfg(reduced(name, roots / 'run'))
     runner.train()
     logged = {
         key.removeprefix('train/distill.loss_'): buffer.data[0].tolist()
@@ -244,13 +218,13 @@ def test_config_trains_evaluates_and_resumes(name, roots):
         if key.startswith('train/distill')
     }
     several = dict(bounded=('bounded_bbox', 'bounded_centerness'), mask=('mask_mask', 'mask_iou'))
-    terms = TERMS[parts_of(name)[2]]
+    terms = TERMS[row_of(name)]
     assert set(logged) == {key for term in terms for key in several.get(term, (term,))}
     for term in terms & {'correlation', 'mse'}:
         assert logged[term][0] == 0 < logged[term][1]
     assert all(logged[key][0] > 0 for key in logged if key.startswith(('cls', 'mask')))
 
-    cfg = reduced(f'kd/{name}.py', roots / 'run')
+    cfg = reduced(name, roots / 'run')
     cfg.resume = True
     cfg.train_cfg.max_iters = 3
     resumed = Runner.from_cfg(cfg)

@@ -1,12 +1,15 @@
 """Every shipped config: it is read, its model built, trained for a step and asked for predictions, at a small size."""
 
+import difflib
+import itertools
 import re
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
+from helpers.configs import ROOT, shipped_configs
 from mmengine.config import Config, ConfigDict
 from mmengine.model import revert_sync_batchnorm
 from mmengine.optim import build_optim_wrapper
@@ -16,22 +19,21 @@ from mmengine.structures import InstanceData, PixelData
 from mmkd.registry import MODELS
 from mmkd.utils.student import is_distillation, student_config
 
-FOLDER = Path(__file__).parents[1] / 'configs'
-# the data and the schedule of others
-NO_MODEL = {f'_quick_/{data}.py' for data in ('camvid', 'nuclei', 'sevenscenes', 'voc2012', 'voc_boxes')}
-NAMES = sorted(str(p.relative_to(FOLDER)) for p in FOLDER.rglob('*.py') if '_base_' not in p.parts)
-NAMES = [name for name in NAMES if name not in NO_MODEL]
+NAMES = shipped_configs()
 # The others take a few seconds each, the largest some more.
-QUICK = ('_quick_/centermask-lite_efficientnet-lite0_nuclei.py', 'espnet/espnet_40k_camvid-480x360.py')
+QUICK = (
+    'projects/nuclei_example/configs/centermask-lite_efficientnet-lite0_nuclei.py',
+    'configs/espnet/espnet_40k_camvid-480x360.py',
+)
 # The rows of CenterMask distillation have a part of the terms of `all` each; test_centermask_kd_configs.py trains them.
-STEPPED = [name for name in NAMES if not re.match(r'kd/centermask-lite_v19_from_v\d+_(coco|voc)_(?!all)', name)]
+STEPPED = [name for name in NAMES if not re.match(r'configs/kd/centermask_kd/.*_head-', name)]
 SIZE = (64, 96)  # height, width
 
 
 @cache
 def small_config(name: str) -> Config:
     """The config with random weights in place of pretrained ones, and without a threshold on untrained scores."""
-    cfg = Config.fromfile(FOLDER / name)
+    cfg = Config.fromfile(ROOT / name)
     if is_distillation(cfg.model):
         cfg.model.teacher.update(ckpt=None, allow_random=True)
         cfg.model.dry_run = dict(size=SIZE)
@@ -185,5 +187,66 @@ def test_model_trains_a_step_and_predicts(name, build):
 
 @pytest.mark.parametrize('name', NAMES)
 def test_config_names_no_file_of_one_machine(name):
-    text = (FOLDER / name).read_text()
+    text = (ROOT / name).read_text()
     assert not [word for word in ('/home/', '/root/', '/tmp/', '/work/') if word in text]
+
+
+KD = shipped_configs('configs/kd')
+
+
+@pytest.mark.parametrize('name', KD)
+def test_a_kd_config_says_first_what_it_reproduces(name):
+    comment = ' '.join(itertools.takewhile(lambda line: line[:1] == '#', (ROOT / name).read_text().splitlines()))
+    comment = comment.replace(' # ', ' ')
+    assert re.search(r'[Pp]ublished.*\d\d|No published number|Nobody has published', comment), comment
+
+
+def test_kd_configs_are_not_one_line_apart():
+    """One row, one file: what differs by a word is an option in the table of a README."""
+    lines = {name: [line for line in (ROOT / name).read_text().splitlines() if line] for name in KD}
+    for a, b in itertools.combinations(KD, 2):
+        blocks = difflib.SequenceMatcher(None, lines[a], lines[b], autojunk=False).get_matching_blocks()
+        common = sum(block.size for block in blocks)
+        assert max(len(lines[a]), len(lines[b])) - common > 1, f'{a} and {b}'
+
+
+def test_every_config_stands_once_in_the_metafile_of_its_folder():
+    index = yaml.safe_load((ROOT / 'model-index.yml').read_text())['Import']
+    assert sorted(index) == sorted(str(path.relative_to(ROOT)) for path in ROOT.glob('configs/**/metafile.yml'))
+    listed = []
+    for path in index:
+        content = yaml.safe_load((ROOT / path).read_text())
+        collections = {collection['Name'] for collection in content['Collections']}
+        assert all((ROOT / collection['README']).is_file() for collection in content['Collections']), path
+        for model in content['Models']:
+            assert model['In Collection'] in collections, f'{path}: {model}'
+            assert ROOT / model['Config'] == (ROOT / path).parent / f'{model["Name"]}.py'
+            listed.append(model['Config'])
+    assert sorted(listed) == shipped_configs('configs')
+
+
+def test_readmes_of_methods_name_each_of_their_configs():
+    for name in shipped_configs('configs'):
+        readme = (ROOT / name).parent / 'README.md'
+        assert f'({(ROOT / name).name})' in readme.read_text(), name
+
+
+def test_data_and_weights_have_one_variable_each():
+    """MMKD_DATA is the folder of all data sets, MMKD_PRETRAINED that of all weights."""
+    texts = {path: path.read_text() for folder in ('configs', 'projects') for path in (ROOT / folder).rglob('*.py')}
+    found = {path: set(re.findall(r'\{\{\s*\$(\w+)', text)) for path, text in texts.items()}
+    assert {str(path): names for path, names in found.items() if not names <= {'MMKD_DATA', 'MMKD_PRETRAINED'}} == {}
+
+
+def test_the_folders_of_data_and_weights_come_from_the_environment(monkeypatch):
+    path = ROOT / 'configs/kd/centermask_v19_from_v99.py'
+    cfg = Config.fromfile(path)
+    assert cfg.train_dataloader.dataset.data_root == 'data/coco/'
+    assert cfg.model.teacher.ckpt == 'checkpoints/centermask_v99.pth'
+    assert cfg.model.student.backbone.init_cfg.checkpoint == 'checkpoints/vovnet19_ese_detectron2.pth'
+    monkeypatch.setenv('MMKD_DATA', '/sets')
+    monkeypatch.setenv('MMKD_PRETRAINED', '/weights')
+    cfg = Config.fromfile(path)
+    assert cfg.train_dataloader.dataset.data_root == '/sets/coco/'
+    assert cfg.model.teacher.ckpt == '/weights/centermask_v99.pth'
+    assert cfg.model.student.backbone.init_cfg.checkpoint == '/weights/vovnet19_ese_detectron2.pth'

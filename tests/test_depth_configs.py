@@ -1,12 +1,11 @@
 """The configs of monocular depth through the runner, at a reduced size, and what they say."""
 
 from copy import deepcopy
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import yaml
+from helpers.configs import ROOT, shipped_configs
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
@@ -17,11 +16,13 @@ import mmkd  # noqa: F401  first: makes ``mmkd::`` configs resolve
 from mmkd.registry import MODELS
 from mmkd.utils.model_config import resolve_network
 
-FOLDER = Path(__file__).parents[1] / 'configs'
-PLAIN = sorted(f'vnl/{path.name}' for path in FOLDER.glob('vnl/*.py'))
-KD = sorted(f'kd/{path.name}' for path in FOLDER.glob('kd/vnl_*.py'))
-REDUCED = sorted(f'_quick_/{path.name}' for path in FOLDER.glob('_quick_/vnl_*.py'))
-QUICK = ('_quick_/vnl_mobilenetv2-half_from_mobilenetv2_sevenscenes_pa-ho.py',)
+FOLDER = ROOT / 'configs'
+PLAIN = [name.removeprefix('configs/') for name in shipped_configs('configs/vnl')]
+KD = ['kd/structured_kd/vnl-x101_vnl-mobilenetv2_60k_nyu_pa-ho.py']
+REDUCED = [
+    f'../projects/reduced_runs/configs/sevenscenes_{name}.py' for name in ('whole', 'half', 'half_pa', 'half_pa-ho')
+]
+QUICK = ('../projects/reduced_runs/configs/sevenscenes_half_pa-ho.py',)
 STUDENT, TEACHER = 'vnl/vnl_mobilenetv2_60k_nyu-385x385.py', 'vnl/vnl_x101_60k_nyu-385x385.py'
 IMAGE, SIZE = (48, 64), (33, 41)  # height, width
 
@@ -37,8 +38,7 @@ def roots(tmp_path, monkeypatch):
                 depth[:5] = 0
                 write(tmp_path / f'{data}/images/{split}/room_000{i}.jpg', rng.integers(0, 256, (*IMAGE, 3), np.uint8))
                 write(tmp_path / f'{data}/{depths}/{split}/room_000{i}.png', depth)
-    monkeypatch.setenv('MMKD_NYU_ROOT', str(tmp_path / 'nyu'))
-    monkeypatch.setenv('MMKD_SEVENSCENES_ROOT', str(tmp_path / 'sevenscenes'))
+    monkeypatch.setenv('MMKD_DATA', str(tmp_path))
     return tmp_path
 
 
@@ -92,10 +92,11 @@ def test_config_trains_evaluates_and_resumes(name, roots):
     runner = Runner.from_cfg(reduced(name, roots / 'run'))
     runner.train()
     scalars = runner.message_hub.log_scalars
-    prefix = 'train/student.' if 'from' in name else 'train/'
+    distilled = 'student' in runner.cfg.model
+    prefix = 'train/student.' if distilled else 'train/'
     for loss in ('loss_bins', 'loss_vn'):
         assert 0 < scalars[f'{prefix}decode.{loss}'].current() < 50
-    rows = name.removesuffix('.py').split('_')[-1].split('-') if 'from' in name else []
+    rows = name.removesuffix('.py').split('_')[-1].split('-') if distilled else []
     expected = {'pa': 'train/distill.loss_pa', 'ho': 'train/distill.loss_holistic'}
     assert {expected[row] for row in rows} <= set(scalars)
     assert 0 < scalars['val/abs_rel'].current() < 20
@@ -153,11 +154,3 @@ def test_depth_without_a_camera_is_refused_by_name():
     with pytest.raises(ValueError, match='decode_head.intrinsics: fx, fy, cx, cy were expected'):
         head.loss(levels, [sample], None)
     assert set(other.eval().loss(levels, [sample], None)) == {'loss_bins', 'loss_vn'}
-
-
-def test_metafiles_list_every_config_once():
-    for folder, names in (('vnl', PLAIN), ('kd', KD)):
-        models = yaml.safe_load((FOLDER / folder / 'metafile.yml').read_text())['Models']
-        listed = sorted(m['Config'] for m in models if Path(m['Config']).name.startswith('vnl'))
-        assert listed == [f'configs/{name}' for name in names]
-        assert all(Path(m['Config']).stem == m['Name'] for m in models)

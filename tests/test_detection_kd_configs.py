@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import yaml
+from helpers.configs import ROOT, shipped_configs
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
@@ -19,12 +19,12 @@ from mmkd.engine import DistillOptimWrapper
 from mmkd.registry import MODELS
 from mmkd.utils.model_config import resolve_network
 
-FOLDER = Path(__file__).parents[1] / 'configs'
-PLAIN = sorted(f'fcos/{path.name}' for path in FOLDER.glob('fcos/*.py'))
-KD = sorted(f'kd/{path.name}' for path in FOLDER.glob('kd/fcos_*.py'))
-REDUCED = sorted(f'_quick_/{path.name}' for path in FOLDER.glob('_quick_/fcos_*.py'))
+FOLDER = ROOT / 'configs'
+PLAIN = [name.removeprefix('configs/') for name in shipped_configs('configs/fcos')]
+KD = [name.removeprefix('configs/') for name in shipped_configs('configs/kd/structured_kd') if '/fcos-' in name]
+REDUCED = [f'../projects/reduced_runs/configs/voc_boxes_{name}.py' for name in ('c32', 'c128', 'c32_pi-pa')]
 SIZE = (64, 96)  # height, width
-QUICK = ('_quick_/fcos_mobilenetv2-c32_from_c128_voc2012_pi-pa-ho.py',)
+QUICK = ('kd/structured_kd/fcos-x101_fcos-mobilenetv2-c128_1x_coco_pi-pa-ho.py',)
 STUDENT = Config.fromfile(FOLDER / 'fcos/fcos_mobilenetv2-c128_1x_coco.py')
 TEACHER = Config.fromfile(FOLDER / 'fcos/fcos_x101-32x8d_ms-2x_coco.py')
 
@@ -42,16 +42,20 @@ def roots(tmp_path, monkeypatch):
         for i in range(2)
         for j, name in enumerate(('person', 'boat'))
     ]
-    for folder, split in (('coco', 'train2017'), ('coco', 'val2017'), ('voc/images', 'train'), ('voc/images', 'val')):
+    for folder, split in (
+        ('coco', 'train2017'),
+        ('coco', 'val2017'),
+        ('voc_instance/images', 'train'),
+        ('voc_instance/images', 'val'),
+    ):
         (tmp_path / folder / split).mkdir(parents=True)
         for i in range(2):
             Image.fromarray(rng.integers(0, 256, (*SIZE, 3), np.uint8)).save(tmp_path / folder / split / f'{i}.jpg')
     (tmp_path / 'coco/annotations').mkdir()
     for split in ('train', 'val'):
         (tmp_path / f'coco/annotations/instances_{split}2017.json').write_text(json.dumps(annotations))
-        (tmp_path / f'voc/instances_{split}.json').write_text(json.dumps(annotations))
-    monkeypatch.setenv('MMKD_COCO_ROOT', str(tmp_path / 'coco'))
-    monkeypatch.setenv('MMKD_VOC_INSTANCE_ROOT', str(tmp_path / 'voc'))
+        (tmp_path / f'voc_instance/instances_{split}.json').write_text(json.dumps(annotations))
+    monkeypatch.setenv('MMKD_DATA', str(tmp_path))
     return tmp_path
 
 
@@ -62,7 +66,7 @@ def _coco_classes():
 
 
 def _voc_classes():
-    return Config.fromfile(FOLDER / '_quick_/voc_boxes.py').metainfo['classes']
+    return Config.fromfile(FOLDER / '_base_/datasets/voc_instance.py').metainfo['classes']
 
 
 def reduced(name, work_dir):
@@ -114,7 +118,7 @@ def test_config_trains_evaluates_and_resumes(name, roots):
     runner = Runner.from_cfg(reduced(name, roots / 'run'))
     runner.train()
     logged = {key.removeprefix('train/') for key in runner.message_hub.log_scalars if key.startswith('train/')}
-    distilled = 'from' in name
+    distilled = 'student' in runner.cfg.model
     expected = {f'{"student." if distilled else ""}loss_{part}' for part in ('cls', 'bbox', 'centerness')}
     rows = name.removesuffix('.py').split('_')[-1].split('-') if distilled else []
     expected |= {f'distill.loss_{row}' for row in rows if row != 'ho'}
@@ -205,11 +209,3 @@ def test_full_resolution_pairs_take_memory_of_the_maps_only():
     assert loss.options['method'] == 'auto'
     # every level with matrices of more than 16 MB, n^2 x 4 bytes, goes the other way
     assert all(_gram_is_cheaper(height * width, 128, 256) for height, width in ((100, 168), (50, 84), (25, 42)))
-
-
-def test_metafiles_list_every_config_once():
-    for folder, names in (('fcos', PLAIN), ('kd', KD)):
-        models = yaml.safe_load((FOLDER / folder / 'metafile.yml').read_text())['Models']
-        listed = sorted(m['Config'] for m in models if Path(m['Config']).name.startswith('fcos'))
-        assert listed == [f'configs/{name}' for name in names]
-        assert all(Path(m['Config']).stem == m['Name'] for m in models)

@@ -46,7 +46,7 @@ def train_a_step(config, cwd, *options, **environment):
 @pytest.fixture
 def ten_lines(tmp_path):
     """The config of configs/kd/README.md in a folder of its own, with polygon data where it looks for them."""
-    text = re.search(r'```python\n(.*?)```', (ROOT / 'configs/kd/README.md').read_text(), re.S)[1]
+    text = re.search(r'```python\n(# my_config.*?)```', (ROOT / 'configs/kd/README.md').read_text(), re.S)[1]
     (tmp_path / 'my_config.py').write_text(text)
     data = tmp_path / 'my_data'
     data.mkdir()
@@ -74,6 +74,6 @@ def test_the_example_project_trains_from_a_copy_of_it(tmp_path):
     shutil.copytree(ROOT / 'projects/nuclei_example', project)
     smaller = ["train_dataloader.dataset.pipeline.2.scale='[(96,96),(96,96)]'"]
     config = 'configs/centermask_v19_from_v39_nuclei.py'
-    train_a_step(config, project, *smaller, NUCLEI=str(NUCLEI))
+    train_a_step(config, project, *smaller, MMKD_DATA=str(NUCLEI.parent))
     run = project / 'work_dirs/centermask_v19_from_v39_nuclei'
     assert (run / 'iter_1.pth').is_file() and (run / 'iter_1_student.pth').is_file()

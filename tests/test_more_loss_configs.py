@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import yaml
+from helpers.configs import ROOT, shipped_configs
 from mmengine.config import Config, ConfigDict
 from mmengine.runner import Runner
 from test_centermask_kd_configs import reduced as reduced_centermask
@@ -18,11 +18,11 @@ import mmkd  # noqa: F401  first: makes ``mmkd::`` configs resolve
 from mmkd.utils.checkpoint import load_checkpoint_file
 from mmkd.utils.model_config import resolve_network
 
-FOLDER = Path(__file__).parents[1] / 'configs'
-PSPNET = {f'pspnet_r18_from_r101_camvid_{row}': loss for row, loss in [
-    ('boundary', 'pi'), ('cwd', 'cwd'), ('dist', 'dist'), ('logit-std', 'pi'), ('mgd', 'mgd')]}  # fmt: skip
-CENTERMASK = {f'centermask_v19_from_v39_{row}': row for row in ('fgd', 'mgd', 'pkd')}
-GFL = 'gfl_r18_from_r50_coco_ld'
+KD = 'configs/kd/features'
+PSPNET = {f'{KD}/pspnet-r101_pspnet-r18_40k_camvid_{row}.py': loss for row, loss in [
+    ('cwd', 'cwd'), ('dist', 'dist'), ('logit-std', 'pi'), ('mgd', 'mgd')]}  # fmt: skip
+CENTERMASK = {f'{KD}/centermask-v39_centermask-lite-v19_4x_coco_{row}.py': row for row in ('fgd', 'mgd', 'pkd')}
+GFL = f'{KD}/gfl-r50_gfl-r18_1x_coco_ld.py'
 NAMES = [*PSPNET, *CENTERMASK, GFL]
 TRAINED = dict(mgd=True, fgd=True, pkd=True)  # with parameters beside the student's
 
@@ -64,7 +64,7 @@ def check_run(runner, term, work_dir):
 @pytest.mark.parametrize('name', PSPNET)
 def test_pspnet_config_trains_evaluates_and_resumes(name, camvid_roots):  # noqa: F811
     run = camvid_roots / 'run'
-    runner = runs_and_resumes(lambda: reduced_pspnet(f'{name}.py', run), 'max_iters', (2, 3))
+    runner = runs_and_resumes(lambda: reduced_pspnet(name, run), 'max_iters', (2, 3))
     check_run(runner, [PSPNET[name]], run)
     assert 0 <= runner.message_hub.log_scalars['val/mIoU'].current() <= 100
 
@@ -75,7 +75,7 @@ def test_centermask_config_trains_evaluates_and_resumes(name, coco_roots):  # no
     run = coco_roots / 'run'
 
     def build():
-        cfg = reduced_centermask(f'kd/{name}.py', run)
+        cfg = reduced_centermask(name, run)
         if 'fgd' in cfg.model.distill:
             cfg.model.distill.fgd.loss.channels = 64  # the reduced teacher's
         # the batch norms of random weights normalise nothing: features and gradients are large
@@ -101,7 +101,7 @@ def shrink_gfl(network):
 
 
 def reduced_gfl(root, work_dir):
-    cfg = Config.fromfile(FOLDER / 'kd' / f'{GFL}.py')
+    cfg = Config.fromfile(ROOT / GFL)
     cfg.work_dir = str(work_dir)
     for key in ('train', 'val', 'test'):
         loader = cfg[f'{key}_dataloader']
@@ -150,7 +150,7 @@ def test_the_teacher_of_ld_computes_no_losses_and_the_student_inherits_its_head(
 @pytest.mark.slow
 def test_mmrazors_losses_and_mmkds_go_together(camvid_roots):  # noqa: F811
     """In one config: mmrazor's by their scope, connectors and losses, beside mmkd's in the short form."""
-    cfg = reduced_pspnet('pspnet_r18_from_r101_camvid_mgd.py', camvid_roots / 'run')
+    cfg = reduced_pspnet(f'{KD}/pspnet-r101_pspnet-r18_40k_camvid_mgd.py', camvid_roots / 'run')
     cfg.train_cfg.val_interval = 5
     features = dict(taps='decode_head.bottleneck')
     cfg.model.distill.update(
@@ -174,23 +174,17 @@ def test_mmrazors_losses_and_mmkds_go_together(camvid_roots):  # noqa: F811
 
 @pytest.mark.parametrize('name', NAMES)
 def test_everything_but_the_model_is_the_students_own(name):
-    cfg = Config.fromfile(FOLDER / 'kd' / f'{name}.py')
+    cfg = Config.fromfile(ROOT / name)
     plain = dict(
         pspnet='pspnet/pspnet_r18_40k_camvid-480x360.py',
         centermask='centermask/centermask-lite_v19_fpn_ms-4x_coco.py',
         gfl='gfl/gfl_r18_fpn_1x_coco.py',
-    )[name.split('_')[0]]
-    plain = Config.fromfile(FOLDER / plain)
+    )[Path(name).name.split('-')[0]]
+    plain = Config.fromfile(ROOT / 'configs' / plain)
     assert cfg.model.student.to_dict() == plain.model.to_dict()
     for key in ('train_dataloader', 'val_dataloader', 'optim_wrapper', 'param_scheduler', 'train_cfg', 'val_evaluator'):
         assert cfg[key] == plain[key], key
 
 
-def test_metafile_lists_every_config_once():
-    models = yaml.safe_load((FOLDER / 'kd' / 'metafile.yml').read_text())['Models']
-    listed = [model['Name'] for model in models if model['In Collection'] == 'Further distillation losses']
-    assert sorted(listed) == sorted(NAMES)
-    for folder, page in (('kd', 'docs/choosing_losses.md'), ('gfl', 'configs/gfl/README.md')):
-        collections = yaml.safe_load((FOLDER / folder / 'metafile.yml').read_text())['Collections']
-        assert page in [collection['README'] for collection in collections]
-        assert (FOLDER.parent / page).is_file()
+def test_every_config_is_run():
+    assert sorted(NAMES) == shipped_configs(KD)

@@ -2,18 +2,19 @@
 
 import pytest
 import torch
+from helpers.configs import ROOT, shipped_configs
 from mmengine.config import Config
 from mmengine.runner import Runner
-from test_segmentation_configs import FOLDER, SIZE, roots, shrink_network, shrink_run  # noqa: F401
+from test_segmentation_configs import SIZE, roots, shrink_network, shrink_run  # noqa: F401
 from test_structured_kd_configs import equal
 
 from mmkd.utils.model_config import resolve_network
 
-NAMES = sorted(str(path.relative_to(FOLDER)) for path in FOLDER.rglob('*_unlabelled.py'))
+NAMES = [name for name in shipped_configs() if name.endswith('_unlabelled.py')]
 
 
 def reduced(name, work_dir):
-    cfg = Config.fromfile(FOLDER / name)
+    cfg = Config.fromfile(ROOT / name)
     cfg.work_dir = str(work_dir)
     both = cfg.train_dataloader.dataset
     for dataset in (both.datasets[0], both.datasets[1].dataset):
@@ -61,7 +62,7 @@ def test_config_trains_evaluates_and_resumes(name, roots):  # noqa: F811
 
 @pytest.mark.parametrize('name', NAMES)
 def test_all_but_the_data_is_as_without_unlabelled_images(name):
-    cfg, plain = Config.fromfile(FOLDER / name), Config.fromfile(FOLDER / name.replace('_unlabelled', ''))
+    cfg, plain = Config.fromfile(ROOT / name), Config.fromfile(ROOT / name.replace('_unlabelled', ''))
     assert cfg.model == plain.model and cfg.optim_wrapper == plain.optim_wrapper
     loader, plain_loader = cfg.train_dataloader, plain.train_dataloader
     labelled, unlabelled = loader.dataset.datasets

@@ -19,7 +19,7 @@ from nuclei_demo.stages import Stage, StageFailed, run_lanes
 
 import mmkd  # noqa: F401  makes _base_ = 'mmkd::...' resolve
 
-ROOT = Path(__file__).resolve().parents[2]
+PROJECT = Path(__file__).resolve().parent
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Model:
     Attributes:
         key: Its folder.
         title: Its name in tables and pictures.
-        test_config: Its plain config, in ``configs/_quick_``, with which it is tested.
+        test_config: Its plain config, in ``projects/nuclei_example/configs``, with which it is tested.
         config: Its training config; None for the teacher, which comes trained.
     """
 
@@ -43,7 +43,7 @@ STUDENT = 'centermask-lite_efficientnet-lite0_nuclei.py'
 TEACHER = Model('teacher', 'teacher', 'centermask_efficientnet-lite2_nuclei.py')
 ALONE = Model('student', 'student', STUDENT, STUDENT)
 TAUGHT = Model('student_kd', 'student + KD', STUDENT, 'centermask-lite_efficientnet-lite0_from_lite2_nuclei_pkd.py')
-TEACHER_FILE = ROOT / 'configs/_quick_/nuclei_teacher/centermask_efficientnet-lite2_nuclei.pth'
+TEACHER_FILE = PROJECT / 'teacher/centermask_efficientnet-lite2_nuclei.pth'
 
 
 def run_demo(work_dir: Path, max_iters: int | None = None) -> None:
@@ -86,7 +86,7 @@ def run_demo(work_dir: Path, max_iters: int | None = None) -> None:
 
 
 def _config(name: str) -> Path:
-    return ROOT / 'configs/_quick_' / name
+    return PROJECT / 'configs' / name
 
 
 def _iterations(model: Model, max_iters: int | None) -> int:
@@ -118,7 +118,7 @@ def _train_stage(model: Model, work_dir: Path, max_iters: int | None) -> Stage:
         inputs='\n'.join([text, *options, _hash(TEACHER_FILE)]),
         result=_checkpoint(model, work_dir, max_iters),
         # one core each, so that the two do not wait for one another
-        environment=dict(OMP_NUM_THREADS='1', MMKD_TEACHER_CKPT=str(TEACHER_FILE)),
+        environment=dict(OMP_NUM_THREADS='1'),
         resume=('--resume',),
     )  # fmt: skip
 

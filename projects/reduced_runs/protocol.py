@@ -13,7 +13,7 @@ import yaml
 
 LOGS = Path('docs/results/logs')
 WORK_DIRS = Path('work_dirs/reduced_runs')
-KEYS = {'title', 'page', 'metric', 'factor', 'seeds', 'options', 'teacher', 'baseline', 'arms', 'search'}
+KEYS = {'title', 'page', 'metric', 'factor', 'seeds', 'data', 'options', 'teacher', 'baseline', 'arms', 'search'}
 ARM_KEYS = {'label', 'config', 'options', 'seeds', 'note'}
 
 
@@ -29,6 +29,7 @@ class Run:
     ckpt: str | None = None  # of a teacher: where it goes, or what is tested
     train: bool = True
     test: bool = True  # a search looks at val only
+    data: str | None = None  # the folder of the data set below MMKD_DATA, where it is not the config's
 
     @property
     def log(self) -> Path:
@@ -70,6 +71,7 @@ class Table:
     arms: dict[str, dict]
     seeds: list[int]
     factor: float = 1.0
+    data: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
     teacher: dict[str, Any] | None = None
     search: dict[str, Any] = field(default_factory=dict)
@@ -112,14 +114,23 @@ class Table:
     def run(self, arm: str, seed: int, found: Mapping[str, Mapping] = {}) -> Run:  # noqa: B006  never written to
         """A run of an arm, with what the searches found for it."""
         options = {**self.options, **self.arms[arm].get('options', {}), **found.get(arm, {})}
-        return Run(self.name, f'{arm}_seed{seed}', self.arms[arm]['config'], options, seed)
+        return Run(self.name, f'{arm}_seed{seed}', self.arms[arm]['config'], options, seed, data=self.data)
 
     def teacher_run(self) -> Run:
         """The training of the teacher, or its test where it has no config of its own to train."""
         teacher = self.teacher
         train = not Path(teacher['ckpt']).is_file()
         options = dict(teacher.get('options', {}))
-        return Run(self.name, 'teacher', teacher['config'], options, teacher.get('seed', 0), teacher['ckpt'], train)
+        return Run(
+            self.name,
+            'teacher',
+            teacher['config'],
+            options,
+            teacher.get('seed', 0),
+            teacher['ckpt'],
+            train,
+            data=self.data,
+        )
 
 
 def _expand(value: Any) -> Any:
@@ -179,6 +190,7 @@ def search_runs(table: Table, search: str) -> list[Run]:
             {**base.options, spec['option']: value},
             seed,
             test=False,
+            data=table.data,
         )
         for value in spec['values']
     ]

@@ -16,6 +16,7 @@ A table (paths are relative to the repository; ``$NAME`` and ``${NAME}`` are of 
     metric: mIoU                            # as the evaluator names it, and as the page does
     factor: 1                               # to points; 100 for a metric of 0 to 1
     seeds: [1, 2, 3, 4, 5]
+    data: camvid                            # its folder below MMKD_DATA, if not the one that the configs say
     options: {}                             # --cfg-options of all arms
     teacher: {log: teacher, label: EfficientNet-Lite2, config: ..., seed: 0, ckpt: checkpoints/camvid_lite2.pth}
     baseline: alone

@@ -19,6 +19,7 @@ from protocol import Run
 
 import mmkd.distillation.algorithms
 import mmkd.models  # noqa: F401
+from mmkd.apis.config import move_data_root
 from mmkd.engine import prepare_runner
 
 
@@ -39,6 +40,8 @@ def execute(run: Run) -> None:
 
 def _train_and_test(run: Run) -> tuple[dict, list[dict], dict]:
     cfg = Config.fromfile(run.config)
+    if run.data:
+        move_data_root(cfg, os.path.join(os.environ.get('MMKD_DATA', 'data'), run.data))
     cfg.merge_from_dict(run.options)
     cfg.work_dir = str(run.work_dir)
     cfg.randomness = dict(seed=run.seed)

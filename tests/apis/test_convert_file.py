@@ -12,7 +12,6 @@ from mmkd.utils.checkpoint import load_checkpoint_file
 from mmkd.utils.errors import UserError
 
 ROOT = Path(__file__).parents[2]
-CONFIGS = ROOT / 'configs'
 
 
 class Itself(Format):
@@ -23,14 +22,14 @@ class Itself(Format):
 @pytest.mark.parametrize(
     ('config', 'number', 'first'),
     [
-        ('centermask/centermask-lite_v19_fpn_ms-4x_coco.py', 80, 'person'),
-        ('_quick_/nuclei.py', 1, 'nucleus'),
-        ('kd/centermask-lite_v19_from_v19_coco_all.py', 80, 'person'),
-        ('espnet/espnet_40k_camvid-480x360.py', 11, 'sky'),
+        ('configs/centermask/centermask-lite_v19_fpn_ms-4x_coco.py', 80, 'person'),
+        ('projects/nuclei_example/configs/centermask_v39_nuclei.py', 1, 'nucleus'),
+        ('configs/kd/centermask_kd/centermask-v19_centermask-lite-v19_4x_coco_all.py', 80, 'person'),
+        ('configs/espnet/espnet_40k_camvid-480x360.py', 11, 'sky'),
     ],
 )
 def test_classes_and_palette_are_those_of_the_data_set(config, number, first):
-    meta = dataset_meta(Config.fromfile(CONFIGS / config))['dataset_meta']
+    meta = dataset_meta(Config.fromfile(ROOT / config))['dataset_meta']
     assert len(meta['classes']) == number and meta['classes'][0].lower() == first
     assert len(meta['palette']) >= number
 

@@ -73,8 +73,8 @@ def test_a_teacher_labels_images_that_have_no_labels(command, tmp_path, monkeypa
     Path('photos').mkdir()
     for path in sorted((ROOT / 'tests/data/nuclei/val').iterdir())[:3]:
         shutil.copy(path, 'photos')
-    teacher = ROOT / 'configs/_quick_/centermask_efficientnet-lite2_nuclei.py'
-    checkpoint = ROOT / 'configs/_quick_/nuclei_teacher/centermask_efficientnet-lite2_nuclei.pth'
+    teacher = ROOT / 'projects/nuclei_example/configs/centermask_efficientnet-lite2_nuclei.py'
+    checkpoint = ROOT / 'projects/nuclei_example/teacher/centermask_efficientnet-lite2_nuclei.pth'
     command(f'mmkd new photos --out project --teacher {teacher} {checkpoint}')
     assert re.search(r'images: 2 train, 1 val images with \d\d+ objects with masks of 1 class', capsys.readouterr().out)
 

@@ -172,7 +172,7 @@ def test_teacher_checkpoint(cfg):
     student = cfg.model.to_dict()
     cfg.model = dict(type='mmkd.DenseDistill', student=student, teacher=dict(ckpt='a.pth'), distill={})
     message = problem(cfg, {})
-    assert message.startswith("model.teacher.ckpt: checkpoint 'a.pth'") and 'MMKD_TEACHER_CKPT' in message
+    assert message.startswith("model.teacher.ckpt: checkpoint 'a.pth'") and 'MMKD_PRETRAINED=FOLDER' in message
     cfg.model.teacher.ckpt = 'https://example.org/a.pth'
     check_train_config(cfg)
 

@@ -11,7 +11,7 @@ from torch import nn
 from mmkd.converters import DeepLabXceptionFormat, convert_state_dict
 from mmkd.registry import MODELS
 
-CONFIGS = ROOT / 'configs' / 'deeplabv3plus_kd'
+CONFIGS = ROOT / 'configs' / 'deeplabv3plus'
 CONFIG = {n: CONFIGS / f'deeplabv3plus_{n}_120e_voc2012-513x513.py' for n in ('r101', 'r18', 'mobilenetv2')}
 CLASSES = 5
 WIDTH = 4  # channels of the head, a 64th

@@ -20,13 +20,14 @@ ELEVEN = ['sky', 'building', 'pole', 'road', 'pavement', 'tree', 'sign', 'fence'
 @pytest.fixture
 def root(tmp_path):
     """Three images of 3 x 2 pixels in the folders of the shipped config."""
+    root = tmp_path / 'camvid'
     for split in ('train', 'val', 'test'):
         for folder in ('images', 'annotations'):
-            (tmp_path / folder / split).mkdir(parents=True)
+            (root / folder / split).mkdir(parents=True)
         for name in ('b', 'a', 'c'):
-            Image.fromarray(np.full((2, 3, 3), 200, np.uint8)).save(tmp_path / f'images/{split}/{name}.jpg')
-            Image.fromarray(IDS).save(tmp_path / f'annotations/{split}/{name}.png')
-    return tmp_path
+            Image.fromarray(np.full((2, 3, 3), 200, np.uint8)).save(root / f'images/{split}/{name}.jpg')
+            Image.fromarray(IDS).save(root / f'annotations/{split}/{name}.png')
+    return root
 
 
 def build(root, **options):
@@ -92,7 +93,7 @@ def test_a_wrong_class_list_is_an_error_that_names_the_key(root, options, messag
 
 @pytest.mark.parametrize('name, num_classes', [('camvid', 11), ('camvid12', 12)])
 def test_the_shipped_config_reads_the_root_from_the_environment(root, monkeypatch, name, num_classes):
-    monkeypatch.setenv('MMKD_CAMVID_ROOT', str(root))
+    monkeypatch.setenv('MMKD_DATA', str(root.parent))
     cfg = Config.fromfile(CONFIGS / f'_base_/datasets/{name}.py')
     with DefaultScope.overwrite_default_scope('mmseg'):
         for key, split in (('train', 'train'), ('val', 'val'), ('test', 'test')):

@@ -106,8 +106,8 @@ def test_mmdet_trains_on_the_result(folders, monkeypatch):
     from mmkd.registry import DATASETS
 
     tmp_path, voc, _ = folders
-    convert(voc, tmp_path / 'out')
-    monkeypatch.setenv('MMKD_VOC_INSTANCE_ROOT', str(tmp_path / 'out'))
+    convert(voc, tmp_path / 'voc_instance')
+    monkeypatch.setenv('MMKD_DATA', str(tmp_path))
     config = Path(__file__).parents[2] / 'configs/_base_/datasets/voc_instance_center512.py'
     with DefaultScope.overwrite_default_scope('mmdet'):
         cfg = Config.fromfile(config).train_dataloader.dataset

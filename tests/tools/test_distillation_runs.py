@@ -19,7 +19,7 @@ def distilled(tmp_path_factory, trained):
     """The work dir of two iterations of distillation, by the real command."""
     cwd = tmp_path_factory.mktemp('distilled')
     command = [sys.executable, str(ROOT / 'tools/train.py'), KD, '--work-dir', str(cwd / 'run')]
-    environment = {**os.environ, 'MMKD_TEACHER_CKPT': str(trained / 'iter_2.pth')}
+    environment = {**os.environ, 'TEACHER_FILE': str(trained / 'iter_2.pth')}
     done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     return cwd / 'run'
@@ -27,7 +27,7 @@ def distilled(tmp_path_factory, trained):
 
 @pytest.fixture
 def teacher(trained, monkeypatch):
-    monkeypatch.setenv('MMKD_TEACHER_CKPT', str(trained / 'iter_2.pth'))
+    monkeypatch.setenv('TEACHER_FILE', str(trained / 'iter_2.pth'))
 
 
 def test_full_and_student_checkpoints_give_the_same_predictions_with_either_config(tool, tiny, distilled, tmp_path):
@@ -97,7 +97,7 @@ def test_a_teacher_of_another_number_of_classes_is_refused(tool, tiny, teacher, 
         checkpoint['state_dict'][f'bbox_head.conv_cls.{key}'] = torch.cat([one] * 3)
     (tmp_path / 'files').mkdir()
     torch.save(checkpoint, tmp_path / 'files/three.pth')
-    monkeypatch.setenv('MMKD_TEACHER_CKPT', str(tmp_path / 'files/three.pth'))
+    monkeypatch.setenv('TEACHER_FILE', str(tmp_path / 'files/three.pth'))
     done = tool('train', KD, '--cfg-options', 'model.teacher.bbox_head.num_classes=3')
     assert done.code == 2
     assert 'distill.cls' in done.err and 'Traceback' not in done.err
@@ -139,7 +139,7 @@ def test_two_processes_train_equal_parameters_and_test_as_one_does(trained, tmp_
         'PORT': free_port(),
         'PYTHON': sys.executable,
         'PYTHONPATH': str(tmp_path),
-        'MMKD_TEACHER_CKPT': str(trained / 'iter_2.pth'),
+        'TEACHER_FILE': str(trained / 'iter_2.pth'),
         'OMP_NUM_THREADS': '1',
     }
 

@@ -17,7 +17,7 @@ model = dict({model})
 CONVERTERS = {
     'centermask2': 'mmkd::centermask/centermask-lite_v19-slim-dw_fpn_ms-4x_coco.py',
     'centermask_v1': 'mmkd::centermask/centermask1_v39_fpn_ms-3x_coco.py',
-    'deeplab_xception': 'mmkd::deeplabv3plus_kd/deeplabv3plus_r18_120e_voc2012-513x513.py',
+    'deeplab_xception': 'mmkd::deeplabv3plus/deeplabv3plus_r18_120e_voc2012-513x513.py',
     'espnet': 'mmkd::espnet/espnet-c_40k_camvid-480x360.py',
     'mobilenetv2_torchvision': 'mmkd::vnl/vnl_mobilenetv2_60k_nyu-385x385.py',
     'skd_pspnet': 'mmkd::pspnet/pspnet_r18_40k_camvid-480x360.py',
@@ -54,7 +54,7 @@ def written(tmp_path, base, model):
     return path
 
 
-POINTS = 'mmkd::_quick_/point-centermask_dla46c_nuclei.py'
+POINTS = 'mmkd::point_centermask/point-centermask_dla34_130e_coco.py'
 PRETRAINED = "init_cfg=dict(type='Pretrained', checkpoint={!r})"
 
 
@@ -231,11 +231,9 @@ def test_the_home_folder_may_be_a_tilde(tool, tiny, tmp_path, monkeypatch):
 
 
 def test_an_empty_variable_for_the_teacher_is_named(tool, tiny, monkeypatch):
-    monkeypatch.setenv('MMKD_TEACHER_CKPT', '')
-    assert one_line(
-        tool('train', tiny.replace('fcos', 'fcos_kd')), 'the environment variable MMKD_TEACHER_CKPT is empty'
-    )
-    monkeypatch.delenv('MMKD_TEACHER_CKPT')
+    monkeypatch.setenv('TEACHER_FILE', '')
+    assert one_line(tool('train', tiny.replace('fcos', 'fcos_kd')), 'the environment variable TEACHER_FILE is empty')
+    monkeypatch.delenv('TEACHER_FILE')
     done = tool('train', tiny.replace('fcos', 'fcos_kd'), '--cfg-options', 'model.teacher.ckpt=')
     assert one_line(done, 'teacher.ckpt', "got '', an empty name")
 

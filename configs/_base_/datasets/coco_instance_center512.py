@@ -1,5 +1,5 @@
 # COCO 2017 instance segmentation with CenterNet's augmentation: windows of 0.6 to 1.3 times 512 x 512, resized to that;
-# tested at the images' own size. In data/coco or where the environment variable MMKD_COCO_ROOT says.
+# tested at the images' own size. In data/coco, see coco_instance_800.py.
 _base_ = './coco_instance_800.py'
 
 crop_size = (512, 512)

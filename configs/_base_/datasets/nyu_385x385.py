@@ -1,7 +1,7 @@
 # NYUv2 depth as mmseg prepares it: images and 16-bit depth maps in millimetres, 640 x 480. 24,231 for training, 654 for
-# testing. In data/nyu or where the environment variable MMKD_NYU_ROOT says:
+# testing. In nyu/ below the folder that MMKD_DATA names, else data/:
 #     images/{train,test}/*.jpg, annotations/{train,test}/*.png
-data_root = '{{$MMKD_NYU_ROOT:data/nyu}}/'
+data_root = '{{$MMKD_DATA:data}}/nyu/'
 crop_size = (385, 385)
 intrinsics = (518.8579, 519.4696, 325.5824, 253.7362)  # of the colour camera, from the data set's toolbox
 max_depth = 10.0

@@ -1,8 +1,8 @@
 # PASCAL VOC 2012 segmentation: trained on the 1,464 images of train, tested on whole images of val. Crops of 513 x 513 at
 # half to twice the size, as in DeepLabV3+-KD. The folder with JPEGImages, SegmentationClass and ImageSets lies in
-# data/VOCdevkit/VOC2012 or where the environment variable MMKD_VOC_ROOT says. For folders by split, see voc2012_folders.py.
+# VOCdevkit/VOC2012 below the folder that MMKD_DATA names, else data/. For folders by split, see voc2012_folders.py.
 dataset_type = 'PascalVOCDataset'
-data_root = '{{$MMKD_VOC_ROOT:data/VOCdevkit/VOC2012}}/'
+data_root = '{{$MMKD_DATA:data}}/VOCdevkit/VOC2012/'
 crop_size = (513, 513)
 img_path = 'JPEGImages'
 seg_map_path = 'SegmentationClass'

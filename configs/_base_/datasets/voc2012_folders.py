@@ -1,8 +1,8 @@
-# As voc2012_513x513.py, from folders by split in data/voc2012 or where the environment variable MMKD_VOC_ROOT says:
+# As voc2012_513x513.py, from folders by split in voc2012/ below the folder that MMKD_DATA names, else data/:
 #     images/{train,val}/*.jpg, annotations/{train,val}/*.png
 _base_ = './voc2012_513x513.py'
 
-data_root = '{{$MMKD_VOC_ROOT:data/voc2012}}/'
+data_root = '{{$MMKD_DATA:data}}/voc2012/'
 metainfo = dict(
     classes=(
         'background',

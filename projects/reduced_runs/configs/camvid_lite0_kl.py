@@ -1,5 +1,5 @@
 # The student with its teacher's word on each pixel.
-_base_ = ['camvid_lite0.py', 'mmkd::_base_/distill.py']
+_base_ = 'camvid_lite0.py'
 
 model = dict(
     _delete_=True,

@@ -12,7 +12,7 @@ import torch
 from helpers.adversarial_toys import build, optimizers, small_discriminator
 from mmengine.config import Config
 
-CONFIGS = Path(__file__).parents[3] / 'configs' / 'kd'
+CONFIGS = Path(__file__).parents[3] / 'configs/kd/structured_kd'
 STEPS = 500
 
 
@@ -27,7 +27,7 @@ def scenes(generator, number=4, size=32):
 @pytest.mark.slow
 @pytest.mark.parametrize('mode', ['wgan-gp', 'hinge'])
 def test_500_steps_of_the_shipped_config_stay_finite(mode):
-    shipped = Config.fromfile(CONFIGS / 'pspnet_r18_from_r101_cityscapes_pi-pa-ho.py')
+    shipped = Config.fromfile(CONFIGS / 'pspnet-r101_pspnet-r18_40k_cityscapes_pi-pa-ho.py')
     holistic = {k: v for k, v in shipped.model.holistic.items() if k not in ('discriminator', 'taps')}
     discriminator = small_discriminator(**shipped.model.holistic.discriminator, base_channels=16)
     holistic = dict(holistic, discriminator=discriminator, mode=mode, gradient_penalty=10.0)

@@ -1,12 +1,12 @@
 """The tiny detector, taught by another one of its kind."""
 
-_base_ = ['./detector.py', '../../../configs/_base_/distill.py']
+_base_ = './detector.py'
 
 model = dict(
     _delete_=True,
     type='mmkd.DenseDistill',
     student={{_base_.model}},
-    teacher=dict(cfg_path='{{ fileDirname }}/detector.py', ckpt='{{$MMKD_TEACHER_CKPT:teacher.pth}}'),
+    teacher=dict(cfg_path='{{ fileDirname }}/detector.py', ckpt='{{$TEACHER_FILE:teacher.pth}}'),
     distill=dict(
         cls=dict(taps='bbox_head.conv_cls', loss=dict(type='PixelWiseLoss', activation='sigmoid')),
         fpn=dict(taps='neck', levels=(0, 1, 2), loss=dict(type='PairWiseLoss')),

@@ -1,4 +1,0 @@
-# As centermask-lite_v19_from_v19_voc_head-ce.py, and the correlation of consecutive features.
-_base_ = './centermask-lite_v19_from_v19_voc_head-ce.py'
-
-model = dict(distill=dict(correlation={{_base_.kd_terms.correlation}}))

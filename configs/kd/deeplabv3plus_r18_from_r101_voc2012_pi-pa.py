@@ -1,6 +1,0 @@
-# As deeplabv3plus_r18_from_r101_voc2012_pi.py, and pair-wise, on the encoder's last map before its ReLU.
-_base_ = './deeplabv3plus_r18_from_r101_voc2012_pi.py'
-
-model = dict(
-    distill=dict(pa=dict(taps='decode_head.bottleneck.bn', loss=dict(type='mmkd.PairWiseLoss', loss_weight=1.0)))
-)

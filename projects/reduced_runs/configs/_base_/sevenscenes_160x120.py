@@ -1,0 +1,65 @@
+# Frames of one room of 7-Scenes at 160 x 120 and a schedule of minutes on a CPU. Depth is scored at the labels' size.
+# In sevenscenes/ below the folder that MMKD_DATA names, else data/, 320 x 240:
+#     images/{train,val}/*.jpg, depth/{train,val}/*.png in millimetres, 0 where there is no reading
+_base_ = ['mmkd::_base_/datasets/nyu_385x385.py', 'mmkd::_base_/depth_runtime.py']
+
+data_root = '{{$MMKD_DATA:data}}/sevenscenes/'
+crop_size = (112, 144)
+intrinsics = (292.5, 292.5, 160.0, 120.0)
+max_iters = 1000
+
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadDepthAnnotation', depth_rescale_factor=1e-3),
+    dict(type='mmkd.CameraResize', scale=(160, 120)),
+    dict(type='mmkd.CameraRandomCrop', crop_size=crop_size),
+    dict(type='mmkd.CameraRandomFlip', prob=0.5),
+    dict(type='PhotoMetricDistortion', brightness_delta=16, contrast_range=(0.8, 1.2), hue_delta=9),
+    dict(type='PackSegInputs', meta_keys=_base_.meta_keys),
+]
+# the labels are loaded after the resizing and keep their size; predictions are brought to it
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='mmkd.CameraResize', scale=(160, 120)),
+    dict(type='LoadDepthAnnotation', depth_rescale_factor=1e-3),
+    dict(type='PackSegInputs', meta_keys=_base_.meta_keys),
+]
+train_dataloader = dict(
+    batch_size=4,
+    num_workers=0,
+    persistent_workers=False,
+    pin_memory=False,
+    dataset=dict(
+        data_root=data_root,
+        data_prefix=dict(depth_map_path='depth/train'),
+        intrinsics=intrinsics,
+        pipeline=train_pipeline,
+    ),
+)
+val_dataloader = dict(
+    num_workers=0,
+    persistent_workers=False,
+    dataset=dict(
+        data_root=data_root,
+        data_prefix=dict(img_path='images/val', depth_map_path='depth/val'),
+        intrinsics=intrinsics,
+        pipeline=test_pipeline,
+    ),
+)
+test_dataloader = val_dataloader
+val_evaluator = dict(crop_type=None)
+test_evaluator = val_evaluator
+
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=500)
+val_cfg = dict(type='ValLoop')
+test_cfg = dict(type='TestLoop')
+optim_wrapper = dict(
+    type='OptimWrapper', optimizer=dict(type='AdamW', lr=5e-4, weight_decay=0.01), clip_grad=dict(max_norm=10.0)
+)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=50),
+    dict(type='PolyLR', power=0.9, eta_min=0.0, begin=50, end=max_iters, by_epoch=False),
+]
+auto_scale_lr = dict(enable=False, base_batch_size=4)
+randomness = dict(seed=0)
+default_hooks = dict(checkpoint=dict(interval=500, max_keep_ckpts=1))
