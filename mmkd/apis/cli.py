@@ -23,6 +23,7 @@ COMMANDS = (
     'test',
     'taps',
     'convert',
+    'weights',
     'new',
     'compare',
     'curves',
