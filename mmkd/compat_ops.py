@@ -13,7 +13,9 @@ __all__ = ['mend_deformable_convolution', 'refuse_export']
 
 
 def mend_deformable_convolution(module: ModuleType) -> None:
-    """Runs mmcv's deformable convolutions in float32 where they are given half precision, as under autocast.
+    """Runs mmcv's deformable convolutions in float32 where they are given half precision, and as memory lies.
+
+    Their kernels read the memory as it lies: what is channels-last comes out scrambled.
 
     mmcv (up to 2.3.6) has no kernels for bfloat16, nor any for float16 on the CPU, and crashes. Its float16 kernels on
     CUDA keep sampling points in float16, which knows no fractions of a pixel beyond 1024.
@@ -31,10 +33,11 @@ def _in_single_precision(op: Callable) -> Callable:
     @functools.wraps(op)
     def guarded(x, offset, *args, **kwargs):
         refuse_export('deformable convolutions of mmcv', 'build the network with ordinary ones')
+        tensors = [arg.contiguous() if isinstance(arg, torch.Tensor) else arg for arg in (x, offset, *args)]
         if x.dtype not in halves and offset.dtype not in halves:
-            return op(x, offset, *args, **kwargs)
-        args = [arg.float() if isinstance(arg, torch.Tensor) else arg for arg in args]
-        return op(x.float(), offset.float(), *args, **kwargs).to(offset.dtype)  # mmcv's rule: the type of the offsets
+            return op(*tensors, **kwargs)
+        tensors = [tensor.float() if isinstance(tensor, torch.Tensor) else tensor for tensor in tensors]
+        return op(*tensors, **kwargs).to(offset.dtype)  # mmcv's rule: the type of the offsets
 
     return guarded
 

@@ -24,6 +24,7 @@ COMMANDS = (
     'taps',
     'convert',
     'weights',
+    'export',
     'new',
     'compare',
     'curves',

@@ -12,7 +12,15 @@ from mmkd.utils.errors import UserError
 
 from .errors import user_errors
 
-__all__ = ['add_common_arguments', 'load_config', 'move_data_root', 'read_config', 'resolve_config']
+__all__ = [
+    'add_cfg_options',
+    'add_common_arguments',
+    'apply_cfg_options',
+    'load_config',
+    'move_data_root',
+    'read_config',
+    'resolve_config',
+]
 
 # Keys that mmengine's runner and the tools read although a config need not have them.
 OPTIONAL_KEYS = {
@@ -56,6 +64,14 @@ class _CfgOptions(DictAction):
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options that training and testing share, under mmdet's names."""
     parser.add_argument('--work-dir', help='where logs and results go; default work_dirs/<name of the config>')
+    add_cfg_options(parser)
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='job launcher')
+    # torch.distributed.launch passes --local_rank before PyTorch 2.0 and --local-rank since; torchrun neither.
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+
+
+def add_cfg_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the option that overrides keys of the config."""
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -64,9 +80,6 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         help='overrides in the config: model.teacher.ckpt=x.pth, key="[a,b]", key=a,b, key="[(a,b),(c,d)]" (quotes '
         'needed, no blanks inside); data_root=DIR moves every path below the old data_root',
     )
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='job launcher')
-    # torch.distributed.launch passes --local_rank before PyTorch 2.0 and --local-rank since; torchrun neither.
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
 
 
 def load_config(args: argparse.Namespace) -> Config:
@@ -85,9 +98,23 @@ def load_config(args: argparse.Namespace) -> Config:
             os.environ.setdefault('RANK', os.environ[rank])  # as mmengine does later; an error is shown by rank 0 alone
     path, cfg = resolve_config(args.config), read_config(args.config)
     cfg.launcher = args.launcher
-    options = dict(args.cfg_options or {})
-    _check_option_keys(cfg, options)
+    apply_cfg_options(cfg, args.cfg_options)
 
+    if args.work_dir is not None:
+        cfg.work_dir = args.work_dir
+    elif cfg.get('work_dir') is None:
+        cfg.work_dir = os.path.join('work_dirs', Path(path).stem)
+    return cfg
+
+
+def apply_cfg_options(cfg: Config, options: dict | None) -> None:
+    """Overrides keys of a config, as ``--cfg-options`` and the environment variable ``MMDET_DATASETS`` say.
+
+    Raises:
+        UserError: An option names a key that nothing reads.
+    """
+    options = dict(options or {})
+    _check_option_keys(cfg, options)
     new_root = options.pop('data_root', None)
     old_root = cfg.get('data_root')
     if new_root is None and old_root and not os.path.isabs(old_root):
@@ -96,12 +123,6 @@ def load_config(args: argparse.Namespace) -> Config:
         move_data_root(cfg, str(new_root))
     with user_errors('--cfg-options'):
         cfg.merge_from_dict(options)
-
-    if args.work_dir is not None:
-        cfg.work_dir = args.work_dir
-    elif cfg.get('work_dir') is None:
-        cfg.work_dir = os.path.join('work_dirs', Path(path).stem)
-    return cfg
 
 
 def read_config(config: str) -> Config:

@@ -16,10 +16,11 @@ from torch import Tensor, nn
 
 from mmkd.registry import MODELS
 
+from ..utils.traced_sizes import sizes_like
 from .center_targets import CenterTargets, center_targets
 from .mask_assembly import assemble_logits, cells_of_boxes, masks_at_stride
 from .point_branch import PointBranch
-from .point_mask_decoding import Frame, boxes_of_image, decode_centers, paste_point_masks
+from .point_mask_decoding import Centers, Frame, boxes_of_image, decode_centers, paste_point_masks
 
 __all__ = ['PointCenterMaskHead', 'PointMaskMaps']
 
@@ -323,17 +324,22 @@ class PointCenterMaskHead(BaseDenseHead):
     ) -> list[InstanceData]:
         """The first half of :meth:`predict_by_feat`: all but the masks, see :func:`boxes_of_image`."""
         cfg = cfg or self.test_cfg or {}
+        centers = self.find_centers(maps, batch_img_metas, cfg).of_images(cfg.get('score_thr', 0.0))
+        images = zip(centers, batch_img_metas, strict=True)
+        return [boxes_of_image(found, Frame.of(meta, self.stride, rescale)) for found, meta in images]
+
+    def find_centers(self, maps: PointMaskMaps, batch_img_metas: list[dict], cfg: dict | None = None) -> Centers:
+        """The ``max_per_img`` likeliest centres of each image, whatever they score."""
+        cfg = cfg or self.test_cfg or {}
         with torch.autocast(maps.heatmap.device.type, enabled=False):
-            centers = decode_centers(
+            return decode_centers(
                 self._probabilities_in_images(maps.heatmap.float(), batch_img_metas),
                 maps.offset.float(),
                 maps.size.float(),
                 cfg.get('max_per_img', 100),
                 cfg.get('local_maximum_kernel', 3),
                 smallest=1 / self.stride,
-            ).of_images(cfg.get('score_thr', 0.0))
-        images = zip(centers, batch_img_metas, strict=True)
-        return [boxes_of_image(found, Frame.of(meta, self.stride, rescale)) for found, meta in images]
+            )
 
     def predict_masks_by_feat(
         self,
@@ -363,7 +369,7 @@ class PointCenterMaskHead(BaseDenseHead):
 
     def _probabilities_in_images(self, heatmap: Tensor, batch_img_metas: list[dict]) -> Tensor:
         """Of having a centre in a cell; 0 in the padding, whose peaks would take the place of objects."""
-        sides = heatmap.new_tensor([meta['img_shape'][:2] for meta in batch_img_metas]) / self.stride
+        sides = torch.stack([sizes_like(meta['img_shape'][:2], heatmap) for meta in batch_img_metas]) / self.stride
         inside_y = torch.arange(heatmap.shape[-2], device=heatmap.device) < sides[:, :1]
         inside_x = torch.arange(heatmap.shape[-1], device=heatmap.device) < sides[:, 1:]
         return heatmap.sigmoid() * (inside_y[:, None, :, None] & inside_x[:, None, None, :])

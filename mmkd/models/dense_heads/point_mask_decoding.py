@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from mmengine.structures import InstanceData
 from torch import Tensor
 
+from ..utils.traced_sizes import sizes_like
 from .mask_assembly import assemble_logits, cells_of_boxes
 
 __all__ = ['Centers', 'Frame', 'boxes_of_image', 'decode_centers', 'paste_point_masks']
@@ -39,6 +40,11 @@ class Centers(NamedTuple):
         """Those of each image that are scored higher than ``score_thr``, without the first dimension."""
         counts = (self.score > score_thr).sum(1).tolist()  # the best come first
         return [Centers(*(x[i, :count] for x in self)) for i, count in enumerate(counts)]
+
+    def chosen(self, mask: Tensor) -> Centers:
+        """Those of one image (n,) where the mask (n,) says so."""
+        index = mask.nonzero().squeeze(1)
+        return Centers(*(x[index] for x in self))
 
 
 def decode_centers(
@@ -97,13 +103,13 @@ class Frame(NamedTuple):
         """
         if not rescale:
             return cls(*meta['img_shape'][:2], (1.0 / stride, 1.0 / stride), (0.0, 0.0))
-        scale_x, scale_y = (float(x) / stride for x in meta.get('scale_factor', (1.0, 1.0))[:2])
+        scale_x, scale_y = (x / stride for x in meta.get('scale_factor', (1.0, 1.0))[:2])
         top, _, left, _ = meta.get('border', (0.0,) * 4)  # top, bottom, left, right
         return cls(*meta['ori_shape'][:2], (scale_x, scale_y), (float(left) / stride, float(top) / stride))
 
     def pixels_of(self, map_boxes: Tensor) -> Tensor:
         """Boxes (n, 4) in cells, in pixels."""
-        return (map_boxes - map_boxes.new_tensor(self.origin * 2)) / map_boxes.new_tensor(self.scale * 2)
+        return (map_boxes - sizes_like(self.origin, map_boxes).repeat(2)) / sizes_like(self.scale, map_boxes).repeat(2)
 
 
 def boxes_of_image(centers: Centers, frame: Frame) -> InstanceData:
@@ -118,7 +124,7 @@ def boxes_of_image(centers: Centers, frame: Frame) -> InstanceData:
         on the maps, and ``map_bboxes`` (n, 4) in cells, not clipped. Objects outside of the image are left out.
     """
     boxes = frame.pixels_of(centers.box)
-    clipped = torch.minimum(boxes.clamp(min=0), boxes.new_tensor([frame.width, frame.height] * 2))
+    clipped = torch.minimum(boxes.clamp(min=0), sizes_like((frame.width, frame.height), boxes).repeat(2))
     keep = (clipped[:, 2:] > clipped[:, :2]).all(1).nonzero()[:, 0]
     cells = torch.stack([centers.row, centers.column], 1)
     return InstanceData(

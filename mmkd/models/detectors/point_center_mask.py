@@ -76,7 +76,7 @@ class PointCenterMask(SingleStageDetector):
         Returns:
             What :meth:`predict_masks` needs of the images, and for each image ``bboxes``, ``scores`` and ``labels``.
         """
-        maps, shapes_at = self._maps_and_shapes(batch_inputs)
+        maps, shapes_at = self.maps_and_shapes(batch_inputs)
         metas = [sample.metainfo for sample in batch_data_samples]
         return (maps, shapes_at), self.bbox_head.predict_boxes_by_feat(maps, metas, rescale)
 
@@ -104,7 +104,7 @@ class PointCenterMask(SingleStageDetector):
     def _flip_test(self) -> bool:
         return (self.test_cfg or {}).get('flip_test', False)
 
-    def _maps_and_shapes(self, batch_inputs: Tensor) -> tuple[PointMaskMaps, Callable]:
+    def maps_and_shapes(self, batch_inputs: Tensor) -> tuple[PointMaskMaps, Callable]:
         """As :meth:`predict_maps` but for the shapes, and the function that makes these at single cells."""
         head = self.bbox_head
         x = self.extract_feat(batch_inputs)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mmkd.registry import MODELS
 
+from ..utils.traced_sizes import sizes_like
 from .mask_heads import select_class
 from .mask_pasting import paste_masks
 from .roi_extractors import AdaptiveRoIExtractor
@@ -204,9 +205,8 @@ class CenterMaskRoIHead(StandardRoIHead):
         """
         boxes = _in_output(results.bboxes.float(), img_meta, rescale)
         height, width = _output_size(img_meta, rescale)
-        clipped = boxes.clamp(min=0)
-        clipped[:, 0::2].clamp_(max=width)
-        clipped[:, 1::2].clamp_(max=height)
+        # not in place, part by part: a traced graph would lose it
+        clipped = torch.minimum(boxes.clamp(min=0), sizes_like((width, height), boxes).repeat(2))
         visible = (clipped[:, 2:] > clipped[:, :2]).all(dim=1).nonzero().squeeze(1)
         results = results[visible]
         results.found_bboxes = results.bboxes
@@ -217,17 +217,33 @@ class CenterMaskRoIHead(StandardRoIHead):
         self, x: Sequence[Tensor], batch_img_metas: list[dict], results_list: list[InstanceData], rescale: bool = False
     ) -> list[InstanceData]:
         """Masks and mask scores of what :meth:`place_boxes` gave, or of a selection of it, in the order it came in."""
-        rois = bbox2roi([results.found_bboxes for results in results_list])
-        labels = torch.cat([results.labels for results in results_list])
         num_per_image = [len(results) for results in results_list]
-        outputs = self.mask_forward(x, rois, [meta['img_shape'] for meta in batch_img_metas])
-        logits = select_class(outputs['mask_preds'], labels)
-        if self.mask_iou_head is not None:
-            mask_ious = self.mask_iou_head(outputs['mask_feats'], logits)
+        logits, mask_ious = self.masks_of_boxes(x, [meta['img_shape'] for meta in batch_img_metas], results_list)
+        if mask_ious is not None:
             results_list = self.mask_iou_head.predict_by_feat(mask_ious.split(num_per_image), results_list)
         probs = logits.float().sigmoid().split(num_per_image)
         images = zip(results_list, probs, batch_img_metas, strict=True)
         return [self._paste_single(*image, rescale) for image in images]
+
+    def masks_of_boxes(
+        self, x: Sequence[Tensor], img_shapes: Sequence[tuple], results_list: list[InstanceData]
+    ) -> tuple[Tensor, Tensor | None]:
+        """What the mask branch says of the boxes that :meth:`place_boxes` gave, image after image.
+
+        Args:
+            x: Feature maps, finest first.
+            img_shapes: (height, width) of each image without padding.
+            results_list: ``found_bboxes`` and ``labels`` of each image.
+
+        Returns:
+            Mask logits of the boxes' classes (N, S, S), and mask IoUs (N, num_classes) if there is a head for them.
+        """
+        rois = bbox2roi([results.found_bboxes for results in results_list])
+        outputs = self.mask_forward(x, rois, img_shapes)
+        logits = select_class(outputs['mask_preds'], torch.cat([results.labels for results in results_list]))
+        if self.mask_iou_head is None:
+            return logits, None
+        return logits, self.mask_iou_head(outputs['mask_feats'], logits)
 
     def _paste_single(self, results: InstanceData, probs: Tensor, img_meta: dict, rescale: bool) -> InstanceData:
         """(n, S, S) masks of one image in the pixels of the output image."""
@@ -240,7 +256,7 @@ class CenterMaskRoIHead(StandardRoIHead):
 
 def _in_output(boxes: Tensor, img_meta: dict, rescale: bool) -> Tensor:
     """Boxes in pixels of the network's input, in those of the output."""
-    return boxes / boxes.new_tensor(img_meta.get('scale_factor', (1.0, 1.0))).repeat(2) if rescale else boxes
+    return boxes / sizes_like(img_meta.get('scale_factor', (1.0, 1.0)), boxes).repeat(2) if rescale else boxes
 
 
 def _output_size(img_meta: dict, rescale: bool) -> tuple[int, int]:

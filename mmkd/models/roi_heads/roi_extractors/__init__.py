@@ -1,3 +1,3 @@
-from .adaptive_level_roi_extractor import AdaptiveRoIExtractor
+from .adaptive_level_roi_extractor import AdaptiveRoIExtractor, pool_by_level
 
-__all__ = ['AdaptiveRoIExtractor']
+__all__ = ['AdaptiveRoIExtractor', 'pool_by_level']

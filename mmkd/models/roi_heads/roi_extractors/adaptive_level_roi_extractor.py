@@ -7,10 +7,12 @@ from collections.abc import Sequence
 
 import torch
 from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmkd.compat_ops import refuse_export
 from mmkd.registry import MODELS
+
+from ...utils.traced_sizes import sizes_like
 
 _EPS = torch.finfo(torch.float64).eps
 
@@ -59,6 +61,31 @@ def area_levels(
 def _box_areas(boxes: Tensor) -> Tensor:
     sides = (boxes[:, 2:] - boxes[:, :2]).clamp(min=0)
     return sides[:, 0] * sides[:, 1]
+
+
+def pool_by_level(feats: Sequence[Tensor], rois: Tensor, levels: Tensor, layers: Sequence[nn.Module]) -> Tensor:
+    """Pools each RoI from the feature map of its level.
+
+    Args:
+        feats: One (B, C, H, W) map per level.
+        rois: (N, 5), image index, x1, y1, x2, y2.
+        levels: (N,) which of the maps each is pooled from.
+        layers: The pooling layer of each level.
+
+    Returns:
+        (N, C, h, w). It depends on every feature map, also where no RoI fell on it.
+    """
+    # A RoI of no size on each level, left out of the result. Without it a level that no RoI fell on would be a case
+    # of its own (the pooling on CUDA takes no empty list, and the feature map needs a gradient all the same), and a
+    # traced graph would be wrong for images where one does.
+    nothing = rois.new_zeros(1, 5)
+    pooled = feats[0].new_zeros(rois.shape[0], feats[0].shape[1], *layers[0].output_size)
+    for i, (feat, layer) in enumerate(zip(feats, layers, strict=True)):
+        chosen = (levels == i).nonzero().squeeze(1)
+        # RoIAlign of mmcv reads the memory as it lies: channels-last features would come out scrambled.
+        rows = layer(feat.contiguous(), torch.cat([rois[chosen], nothing]))
+        pooled.index_copy_(0, chosen, rows[:-1].to(pooled.dtype))
+    return pooled
 
 
 @MODELS.register_module()
@@ -157,23 +184,12 @@ class AdaptiveRoIExtractor(SingleRoIExtractor):
         levels = self.map_roi_levels(rois, len(feats), self._image_areas(feats, img_shapes))
         if roi_scale_factor is not None:
             rois = self.roi_rescale(rois, roi_scale_factor)
-        rois = rois.to(dtype)
-        # A RoI of no size on each level, left out of the result. Without it a level that no RoI fell on would be a case
-        # of its own (the pooling on CUDA takes no empty list, and the feature map needs a gradient all the same), and a
-        # traced graph would be wrong for images where one does.
-        nothing = rois.new_zeros(1, 5)
-        pooled = feats[0].new_zeros(rois.shape[0], self.out_channels, *self.roi_layers[0].output_size)
-        for i, (feat, roi_layer) in enumerate(zip(feats, self.roi_layers, strict=True)):
-            chosen = (levels == i).nonzero().squeeze(1)
-            # RoIAlign of mmcv reads the memory as it lies: channels-last features would come out scrambled.
-            rows = roi_layer(feat.to(dtype).contiguous(), torch.cat([rois[chosen], nothing]))
-            pooled.index_copy_(0, chosen, rows[:-1].to(pooled.dtype))
-        return pooled
+        return pool_by_level([feat.to(dtype) for feat in feats], rois.to(dtype), levels, self.roi_layers).to(
+            feats[0].dtype
+        )
 
     def _image_areas(self, feats: Sequence[Tensor], img_shapes: Sequence[tuple] | None) -> Tensor:
         if img_shapes is None:
             height, width = (size * self.featmap_strides[0] for size in feats[0].shape[-2:])
             return torch.ones(feats[0].shape[0], device=feats[0].device) * (height * width)
-        # sizes are tensors in a traced graph
-        areas = [torch.as_tensor(shape[0] * shape[1], dtype=torch.float32) for shape in img_shapes]
-        return torch.stack(areas).to(feats[0].device)
+        return sizes_like([shape[0] * shape[1] for shape in img_shapes], feats[0].new_empty(0, dtype=torch.float32))
