@@ -3,10 +3,12 @@
 ::
 
     python -m mmkd.apis.dist_run GPUS SCRIPT [arguments of the script]
+    python -m mmkd.apis.dist_run GPUS -m mmkd train CONFIG --launcher pytorch
 
-``tools/dist_train.sh`` and ``dist_test.sh`` run it. With several machines ``NNODES``, ``NODE_RANK``, ``MASTER_ADDR``
-and ``PORT`` are read from the environment; on one machine a free port is found unless ``PORT`` names one. torchrun
-itself follows the one line, by which a tool says what is wrong, with forty about the processes.
+``tools/dist_train.sh`` and ``dist_test.sh`` run it; the second way needs no checkout. With several machines ``NNODES``,
+``NODE_RANK``, ``MASTER_ADDR`` and ``PORT`` are read from the environment; on one machine a free port is found unless
+``PORT`` names one. torchrun itself follows the one line, by which a tool says what is wrong, with forty about the
+processes.
 """
 
 from __future__ import annotations

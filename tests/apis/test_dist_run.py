@@ -74,6 +74,15 @@ def test_options_come_from_the_environment(monkeypatch):
         usable.bind(('127.0.0.1', dist_run._default_port()))
 
 
+def test_a_module_is_started_too_so_that_no_checkout_is_needed(monkeypatch):
+    monkeypatch.setattr('torch.distributed.run.run', lambda options: given.append(options))
+    given = []
+    assert dist_run.main(['2', '-m', 'mmkd', 'train', 'config.py', '--launcher', 'pytorch']) == 0
+    (options,) = given
+    assert options.module and options.training_script == 'mmkd'
+    assert options.training_script_args == ['train', 'config.py', '--launcher', 'pytorch']
+
+
 def test_a_port_in_use_is_one_line():
     with socket.socket() as busy:
         busy.bind(('127.0.0.1', 0))
