@@ -8,11 +8,11 @@ from mmseg.models.backbones import MobileNetV2 as MMSegMobileNetV2
 
 from mmkd.registry import MODELS
 
-from ..utils import recompute_blocks
+from .upstream import UpstreamBackbone
 
 
 @MODELS.register_module()
-class BlockPaddedMobileNetV2(MMSegMobileNetV2):
+class BlockPaddedMobileNetV2(UpstreamBackbone, MMSegMobileNetV2):
     """mmseg's MobileNetV2 in which a block pads its input, and not the input of its depth-wise convolution.
 
     Beyond the border of the map, the depth-wise convolution then sees what the expansion makes of zeros (its norm's
@@ -41,4 +41,4 @@ class BlockPaddedMobileNetV2(MMSegMobileNetV2):
                 # a 1x1 convolution without bias makes zeros of padding, as it would of zeros in front of it
                 padding, depthwise.padding = depthwise.padding, (0, 0)
                 first.padding = padding
-        recompute_blocks(self)
+        self.settle()

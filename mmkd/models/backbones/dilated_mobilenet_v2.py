@@ -8,11 +8,11 @@ from mmseg.models.backbones import MobileNetV2 as MMSegMobileNetV2
 
 from mmkd.registry import MODELS
 
-from ..utils import recompute_blocks
+from .upstream import UpstreamBackbone
 
 
 @MODELS.register_module()
-class DilatedMobileNetV2(MMSegMobileNetV2):
+class DilatedMobileNetV2(UpstreamBackbone, MMSegMobileNetV2):
     """mmseg's MobileNetV2 with the dilation in every block that needs it.
 
     Where a stride is taken away, all later 3x3 convolutions must be dilated for the weights to see what they were
@@ -42,5 +42,4 @@ class DilatedMobileNetV2(MMSegMobileNetV2):
                 depthwise = block.conv[-2].conv
                 depthwise.dilation = depthwise.padding = (before, before) if i == 0 else (dilation, dilation)
             before = dilation
-        recompute_blocks(self)
-        self._freeze_stages()  # now, and not only in train(): DistributedDataParallel looks before that
+        self.settle()

@@ -10,11 +10,11 @@ from torch import nn
 
 from mmkd.registry import MODELS
 
-from ..utils import recompute_blocks
+from .upstream import UpstreamBackbone
 
 
 @MODELS.register_module()
-class DilatedResNet(ResNet):
+class DilatedResNet(UpstreamBackbone, ResNet):
     """A ResNet with output stride 8 in which every 3x3 convolution of a dilated stage is dilated.
 
     mmseg's ResNet dilates only the first of the two convolutions of a basic block and pools with floor. Weights trained
@@ -54,4 +54,4 @@ class DilatedResNet(ResNet):
             if isinstance(block, BasicBlock):
                 block.conv2.dilation = block.conv1.dilation
                 block.conv2.padding = block.conv1.padding
-        recompute_blocks(self)
+        self.settle()

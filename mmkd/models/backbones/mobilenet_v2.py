@@ -8,14 +8,14 @@ from mmdet.models.backbones import MobileNetV2 as MMDetMobileNetV2
 
 from mmkd.registry import MODELS
 
-from ..utils import recompute_blocks
 from .pretrained import load_pretrained_backbone, without_pretrained
+from .upstream import UpstreamBackbone
 
 __all__ = ['MobileNetV2']
 
 
 @MODELS.register_module()
-class MobileNetV2(MMDetMobileNetV2):
+class MobileNetV2(UpstreamBackbone, MMDetMobileNetV2):
     """mmdet's MobileNetV2 without its last 320 -> 1280 convolution.
 
     mmdet builds and runs that layer even when its output is not wanted, which leaves 0.41 M parameters without a
@@ -36,7 +36,7 @@ class MobileNetV2(MMDetMobileNetV2):
         del self.conv2
         self.layers.remove('conv2')
         self.out_channel = self.in_channels
-        recompute_blocks(self)
+        self.settle()
 
     def init_weights(self) -> None:
         """As mmdet's; a pretrained file may also be the original's of CenterMask, and has to fit.
@@ -49,8 +49,3 @@ class MobileNetV2(MMDetMobileNetV2):
             super().init_weights()
         for config in pretrained:
             load_pretrained_backbone(self, **{key: value for key, value in config.items() if key != 'type'})
-
-    def train(self, mode: bool = True) -> MobileNetV2:
-        """As mmdet's, which does not return the module as ``nn.Module.train`` and ``eval`` do."""
-        super().train(mode)
-        return self

@@ -118,7 +118,22 @@ class TimmBackbone(BaseModule):
             for module in self.modules():
                 if isinstance(module, _BatchNorm):
                     module.eval()
+        self._restore_activations()
         return self
+
+    def _restore_activations(self) -> None:
+        """Has norms apply the activation they hold.
+
+        timm's batch norms end with one. What mmengine puts in their place for ``sync_bn``, and back, holds it as well
+        but does not call it.
+        """
+        from timm.layers import BatchNormAct2d, SyncBatchNormAct
+
+        for norm in self.modules():
+            if isinstance(norm, _BatchNorm) and hasattr(norm, 'act'):
+                own = isinstance(norm, (BatchNormAct2d, SyncBatchNormAct))
+                if not own and _activate not in norm._forward_hooks.values():
+                    norm.register_forward_hook(_activate)
 
     def _drop_what_follows(self, last: str) -> None:
         """Removes the stages behind the last level, which timm runs in some families: they would never learn."""
@@ -160,6 +175,10 @@ class TimmBackbone(BaseModule):
         check_state_dict_fits(self, state_dict, name=what)
         self.load_state_dict(state_dict, strict=False)
         print_log(f'backbone weights from {ckpt}', logger='current')
+
+
+def _activate(norm: nn.Module, _inputs: tuple, output: Tensor) -> Tensor:
+    return norm.act(norm.drop(output))
 
 
 def _flat(name: str, known: Iterable[str]) -> str:
