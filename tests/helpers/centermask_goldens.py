@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,9 +18,20 @@ import torch
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
+from torch import Tensor
 
-from helpers.golden import GOLDENS, golden_keys, golden_state_dict
+from helpers.golden import (
+    BACKBONE_PREFIX,
+    GOLDENS,
+    golden_arrays,
+    golden_image,
+    golden_keys,
+    golden_models,
+    golden_state_dict,
+    golden_summary,
+)
 from mmkd.converters import CenterMask2Format, convert_state_dict
+from mmkd.models import VoVNet
 from mmkd.registry import MODELS
 
 CONFIGS = Path(__file__).parents[2] / 'configs' / 'centermask'
@@ -66,6 +78,27 @@ def _converted(model: str) -> tuple[torch.nn.Module, dict[str, str]]:
     assert not conversion.unused
     detector.load_state_dict(conversion.tensors, strict=True)
     return detector.eval(), {theirs: ours for ours, theirs in conversion.sources.items()}
+
+
+def golden_stages(archs=('V-19-slim-dw-eSE', 'V-19-eSE', 'V-39-eSE')) -> Iterator[tuple[Tensor, np.ndarray | dict]]:
+    """The maps of VoVNets with the golden weights for images of even and of odd sides, and those of the original."""
+    for arch in archs:
+        arrays = golden_arrays(f'centermask2/A_backbone_{arch}')
+        model = next(name for name in golden_models() if name.split('-V-')[-1] == arch.removeprefix('V-'))
+        keys = golden_keys(model, BACKBONE_PREFIX)
+        weights = {key.removeprefix(BACKBONE_PREFIX): value for key, value in golden_state_dict(keys).items()}
+        backbone = VoVNet(arch).eval()
+        # FrozenBN checkpoints have no num_batches_tracked; torch fills it in for files of its oldest format.
+        backbone.load_state_dict(weights, strict=True)
+        for size, shape in dict(even=(1, 3, 96, 128), odd=(1, 3, 75, 101)).items():
+            with torch.no_grad():
+                outputs = backbone(golden_image(f'A_{size}', shape))
+            for number, output in enumerate(outputs, start=2):
+                name = f'{size}_stage{number}'
+                kept = [arrays[name]] if name in arrays else []
+                kept += [golden_summary(arrays, name)] if f'{name}_mean' in arrays else []
+                assert kept, f'nothing is known of {name} of {arch}'
+                yield from ((output, expected) for expected in kept)
 
 
 def golden_model(model: str) -> torch.nn.Module:

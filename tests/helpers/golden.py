@@ -143,6 +143,14 @@ def assert_matches_summary(tensor: Tensor, summary: dict, val_tolerance: float =
     assert np.abs(flat[summary['idx']] - summary['val']).max() <= val_tolerance * root_mean_square + 1e-6
 
 
+def assert_matches_golden(tensor: Tensor, expected) -> None:
+    """As :func:`assert_matches_summary` where a summary is all that is known, else :func:`assert_close_to_rms`."""
+    if isinstance(expected, dict):
+        assert_matches_summary(tensor, expected)
+    else:
+        assert_close_to_rms(tensor, expected)
+
+
 def assert_close_to_rms(actual: Tensor, expected, relative: float = 5e-5, absolute: float = 1e-6) -> None:
     """Largest difference at most ``relative`` times the root mean square of ``expected``, plus ``absolute``."""
     actual = actual.detach().double().numpy()

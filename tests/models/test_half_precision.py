@@ -2,9 +2,8 @@
 
 import pytest
 import torch
+from helpers.networks import NETWORKS, build
 from mmcv.cnn import build_conv_layer
-
-from mmkd.models import DLANeck, VoVNet
 
 HALVES = [torch.bfloat16, torch.float16]
 
@@ -16,20 +15,13 @@ def layer_of(kind: str) -> torch.nn.Module:
     return layer
 
 
-def networks():
-    vovnet = VoVNet('V-19-slim-eSE', dcn=dict(type='DCNv2'), stage_with_dcn=(False, False, False, True))
-    yield vovnet, torch.randn(1, 3, 64, 64)
-    maps = tuple(torch.rand(1, channels, 32 // 2**i, 32 // 2**i) for i, channels in enumerate((8, 16, 32)))
-    yield DLANeck((8, 16, 32), conv_cfg=dict(type='DCNv2', deform_groups=1)), maps
-
-
-@pytest.mark.parametrize('dtype', HALVES)
-@pytest.mark.parametrize('network', [0, 1], ids=['VoVNet', 'DLANeck'])
-def test_networks_train_under_autocast(network, dtype):
-    model, inputs = list(networks())[network]
+@pytest.mark.parametrize('name', ['VoVNet-DCN', 'DLANeck-DCN'])
+def test_networks_train_under_autocast_of_float16(name):
+    """As under that of bfloat16, in which all networks are tested."""
+    model = build(NETWORKS[name])
     model.init_weights()
-    with torch.autocast('cpu', dtype):
-        out = model(inputs)[-1]
+    with torch.autocast('cpu', torch.float16):
+        out = model(*NETWORKS[name].inputs(64, 64))[-1]
     out.float().square().mean().backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for n, p in model.named_parameters() if 'conv_off' in n)
 

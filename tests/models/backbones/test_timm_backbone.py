@@ -179,28 +179,6 @@ def test_stages_behind_the_last_level_are_dropped_and_the_file_still_fits(timm, 
     assert all(parameter.grad is not None for parameter in backbone.parameters())
 
 
-@pytest.mark.parametrize('frozen, still', [(-1, 0), (0, 9), (1, 27)])
-def test_frozen_levels_do_not_learn_and_keep_their_statistics(timm, frozen, still):
-    backbone = TimmBackbone(LITE0, out_indices=(1, 2), frozen_stages=frozen)
-    parameters = list(backbone.parameters())
-    assert [p.requires_grad for p in parameters] == [i >= still for i in range(len(parameters))]  # before train(), too
-    before = {name: value.clone() for name, value in backbone.state_dict().items()}
-    backbone.train()(torch.randn(2, 3, 32, 32))
-    moved = {name for name, value in backbone.state_dict().items() if not torch.equal(value, before[name])}
-    ends = {-1: (), 0: ('conv_stem', 'bn1', 'blocks.0'), 1: ('conv_stem', 'bn1', 'blocks.0', 'blocks.1')}[frozen]
-    fixed = tuple(f'timm_model.{end}.' for end in ends)
-    assert moved and not any(name.startswith(fixed) for name in moved if fixed)
-    assert any('timm_model.blocks.2.' in name for name in moved)
-
-
-def test_norm_eval_keeps_all_statistics_and_lets_everything_learn(timm):
-    backbone = TimmBackbone(LITE0, norm_eval=True).train()
-    assert not any(module.training for module in backbone.modules() if isinstance(module, nn.BatchNorm2d))
-    assert backbone.timm_model.blocks.training
-    assert all(parameter.requires_grad for parameter in backbone.parameters())
-    assert backbone.train(False) is backbone
-
-
 @pytest.mark.parametrize(
     'options, message',
     [

@@ -95,19 +95,6 @@ def test_export_is_refused_in_one_sentence_and_what_it_names_works(network):
         torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_export_of_the_extractor_is_refused():
-    class Pool(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.extractor = AdaptiveRoIExtractor(dict(ROI_ALIGN), 3, [8])
-
-        def forward(self, feat, rois):
-            return self.extractor([feat], rois)
-
-    with pytest.raises(NotImplementedError, match=r'torch\.export cannot follow RoIAlign of mmcv'):
-        torch.export.export(Pool(), (torch.randn(1, 3, 8, 8), torch.rand(2, 5)))
-
-
 @pytest.mark.filterwarnings('ignore::torch.jit.TracerWarning')
 def test_cost_is_counted_as_mmdets_get_flops_does():
     """With a VoVNet, whose modules once had names that are none; untrained, so without a box above the threshold."""

@@ -22,18 +22,7 @@ def test_parameters_are_as_many_as_those_of_the_original():
     neck = DLANeck(CHANNELS)
     assert num_parameters(neck.dla_up) == 3_001_472
     assert num_parameters(neck.ida_up) == 300_800
-
-
-def test_output_is_one_map_at_the_stride_of_the_finest_level():
-    neck = DLANeck(CHANNELS)
-    assert [tuple(x.shape) for x in neck(pyramid(CHANNELS, number=2))] == [(2, 64, 32, 48)]
     assert neck.out_channels == 64
-
-
-def test_every_parameter_has_a_part_in_the_output():
-    neck = DLANeck((8, 16, 32))
-    neck(pyramid((8, 16, 32)))[0].square().mean().backward()
-    assert [key for key, parameter in neck.named_parameters() if parameter.grad is None] == []
 
 
 def test_aggregation_is_the_papers():
@@ -52,13 +41,6 @@ def test_aggregation_is_the_papers():
     # the pyramid is c2 (stride of a), c1 (stride of b), c; the last step joins the first two
     expected = step(last, 1, c2, c1)
     torch.testing.assert_close(neck((a, b, c))[0], expected)
-
-
-def test_inputs_are_not_changed():
-    maps = pyramid((8, 16, 32))
-    copies = [x.clone() for x in maps]
-    DLANeck((8, 16, 32))(tuple(maps))
-    assert all(torch.equal(x, y) for x, y in zip(maps, copies, strict=True))
 
 
 @pytest.mark.parametrize('factor', [2, 4])
