@@ -6,6 +6,7 @@ PyTorch is imported where it is needed, so that ``import mmkd`` stays light.
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
 from types import ModuleType
 
@@ -21,8 +22,13 @@ def mend_deformable_convolution(module: ModuleType) -> None:
     CUDA keep sampling points in float16, which knows no fractions of a pixel beyond 1024.
     """
     for name in ('deform_conv2d', 'modulated_deform_conv2d'):
-        if hasattr(module, name) and not hasattr(getattr(module, name), '__wrapped__'):
-            setattr(module, name, _in_single_precision(getattr(module, name)))
+        op = getattr(module, name, None)
+        if op is None or hasattr(op, '__wrapped__'):
+            continue
+        mended = _in_single_precision(op)
+        for place in (module, sys.modules.get('mmcv.ops')):  # which has the name already if it was imported before
+            if getattr(place, name, None) is op:
+                setattr(place, name, mended)
 
 
 def _in_single_precision(op: Callable) -> Callable:
