@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from mmkd.visualization.curves import logged_keys, plot_losses, plot_scalars, read_scalars
-from mmkd.visualization.page import Code, Picture, Section, Table, Text, write_page
+from mmkd.visualization.page import Code, Picture, Section, Table, write_page
 
 from .errors import UserError
 
@@ -92,23 +92,31 @@ def _scores(folder: Path) -> list[str]:
 
 
 def _table(runs: Mapping[str, Path]) -> Table:
-    scores = list(dict.fromkeys(key for folder in runs.values() for key in _scores(folder)))
-    header = ['run', 'iterations', 'loss', *scores, 's per iteration', 'checkpoint']
-    rows = []
+    """A column for each run, with its last scores."""
+    columns = {}
     for name, folder in runs.items():
         records = read_scalars(folder)
         last = records[-1] if records else {}
-        row: list[str | int] = [name, last.get('step', ''), _shown(last.get('loss'))]
-        row += [_shown(values[-1][key]) if (values := read_scalars(folder, key)) else '' for key in scores]
         times = [record['time'] for record in records if 'time' in record]
-        row.append(_shown(float(np.median(times))) if times else '')
         pointer = folder / 'last_checkpoint'
-        row.append(Path(pointer.read_text().strip()).name if pointer.is_file() else '')
-        rows.append(row)
-    return Table(header, rows)
+        columns[name] = {
+            'iterations': str(last.get('step', '')),
+            'loss': _shown(last.get('loss')),
+            **{key: _shown(read_scalars(folder, key)[-1][key]) for key in _scores(folder)},
+            'seconds per iteration': _shown(float(np.median(times))) if times else '',
+            'checkpoint': Path(pointer.read_text().strip()).name if pointer.is_file() else '',
+        }
+    keys = dict.fromkeys(key for column in columns.values() for key in column)
+    rows = [(key, *(column.get(key, '') for column in columns.values())) for key in keys]
+    return Table(('last', *columns), [row for row in rows if _is_told(row)])
 
 
-def _tests(runs: Mapping[str, Path]) -> list[Text | Table]:
+def _is_told(row: Sequence[str]) -> bool:
+    """Whether there is anything in a row; COCO's -1 stands for 'no such objects'."""
+    return any(cell not in ('', '-1') for cell in row[1:])
+
+
+def _tests(runs: Mapping[str, Path]) -> list[Table]:
     """The last test in each work dir, or in a folder of it."""
     tests = {}
     for name, folder in runs.items():
@@ -117,9 +125,8 @@ def _tests(runs: Mapping[str, Path]) -> list[Text | Table]:
         tests[name] = {key: value for key, value in metrics.items() if isinstance(value, (int, float))}
     keys = [key for key in dict.fromkeys(key for found in tests.values() for key in found) if 'time' not in key]
     rows = [(key, *(_shown(found.get(key)) for found in tests.values())) for key in keys]
-    # COCO's -1 stands for 'no such objects'
-    rows = [row for row in rows if any(cell not in ('', '-1') for cell in row[1:])]
-    return [Text('The last test of each:'), Table(('', *tests), rows)] if rows else []
+    rows = [row for row in rows if _is_told(row)]
+    return [Table(('tested', *tests), rows)] if rows else []
 
 
 def _shown(value: float | None) -> str:
@@ -134,7 +141,7 @@ def _curves(runs: Mapping[str, Path]) -> list[Picture]:
         curves = [Picture(file, 'Losses; smoothed, and as they are behind that')]
         keys = dict.fromkeys(key for folder in runs.values() for key in logged_keys(folder))
         groups = {
-            'Scores of the validations': list(dict.fromkeys(k for folder in runs.values() for k in _scores(folder))),
+            'Scores of the validations': _leading(runs),
             'The share of each term in the gradient': [key for key in keys if key.startswith('grad_share')],
             'Cosine of the gradient of each term with that of the task': [
                 k for k in keys if k.startswith('grad_cosine')
@@ -143,9 +150,15 @@ def _curves(runs: Mapping[str, Path]) -> list[Picture]:
         }
         for caption, shown in groups.items():
             for start in range(0, len(shown), 3):
-                plot_scalars(trained, shown[start : start + 3], file)
+                plot_scalars(trained, shown[start : start + 3], file, columns=3)
                 curves.append(Picture(file, caption))
     return curves
+
+
+def _leading(runs: Mapping[str, Path]) -> list[str]:
+    """The scores without those of a kind: ``segm_mAP``, and not ``segm_mAP_50``, ``segm_mAP_s``."""
+    scores = list(dict.fromkeys(key for folder in runs.values() for key in _scores(folder)))
+    return [key for key in scores if not any(key.startswith(f'{other}_') for other in scores)]
 
 
 def _pictures(name: str, folder: Path) -> list[Picture]:

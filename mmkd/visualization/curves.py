@@ -99,19 +99,22 @@ def plot_losses(runs: Mapping[str, str | Path], path: str | Path) -> None:
     _save(figure, path)
 
 
-def plot_scalars(runs: Mapping[str, str | Path], keys: Sequence[str], path: str | Path) -> None:
+def plot_scalars(runs: Mapping[str, str | Path], keys: Sequence[str], path: str | Path, columns: int = 1) -> None:
     """Draws how losses and scores went on, a panel for each key and a line for each run.
 
     Args:
         runs: Name to work dir; those without a record of a key are left out of its panel.
         keys: Names as in the log: ``loss_mask``, ``coco/segm_mAP``.
         path: The picture to write; its folder is made.
+        columns: How many panels the picture is wide at least, so that several have one scale.
 
     Raises:
         ValueError: No run has a record of a key.
     """
-    figure, axes = _panels(len(keys), width=5, height=4)
-    for axis, key in zip(axes, keys, strict=True):
+    figure, axes = _panels(max(len(keys), columns), width=5, height=4)
+    for axis in axes[len(keys) :]:
+        axis.set_axis_off()
+    for axis, key in zip(axes, keys, strict=False):
         for name, work_dir in runs.items():
             records = read_scalars(work_dir, key)
             if records:

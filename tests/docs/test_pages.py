@@ -47,9 +47,11 @@ def check(command, installed, folder):
     if command.program == 'make':
         targets = re.findall(r'(?m)^([\w-]+):', (ROOT / 'Makefile').read_text())
         assert [word for word in command.arguments if '=' not in word and word not in targets] == []
-    if command.program != 'python':
+    if command.program not in ('python', 'mmkd'):
         return
     arguments = list(command.arguments)
+    if command.program == 'mmkd':
+        arguments.insert(0, str(installed.site / 'mmkd/__main__.py'))
     if arguments[0] == '-m':  # a launcher, and what it starts on each rank
         start = next(i for i, word in enumerate(arguments) if word.endswith('.py'))
         arguments = [word for word in arguments[start:] if word not in ('--launcher', 'pytorch')]
