@@ -31,10 +31,10 @@ class GradientShareHook(Hook):
     - ``grad_share/<term>``: the norm of the term's gradient over the sum of all terms' norms;
     - ``grad_cosine/<term>``: its cosine with the task's gradient. Below 0 it pulls against what the student is for.
 
-    It costs a backward pass a term at each ``interval``-th iteration: with two terms two thirds of a step (CenterMask-Lite
-    on a CPU), so less than one percent of the time. The step of these iterations is what it would be without the hook. In a run of several processes it is the gradient of the first
-    one's images. Where a network cannot go backward twice (compiled, or with reentrant activation checkpointing), that
-    is said once.
+    It costs a backward pass a term at each ``interval``-th iteration: with two terms two thirds of a step
+    (CenterMask-Lite on a CPU), so less than one percent of the time. The step of these iterations is what it would be
+    without the hook. In a run of several processes it is the gradient of the first one's images. Where a network cannot
+    go backward twice (compiled, or with reentrant activation checkpointing), that is said once.
 
     Every run of ``DenseDistill`` has this hook. It need only be written into a config for another ``interval``.
 
