@@ -2,15 +2,16 @@
 
 import json
 import re
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from helpers.config_runs import go_on, pipeline_steps, reduce_networks, short_run
 from helpers.configs import ROOT, shipped_configs
 from mmdet.datasets import CocoDataset
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from PIL import Image
@@ -182,25 +183,15 @@ def shrink(network, channels):
 
 def reduced(name, work_dir):
     cfg = Config.fromfile(ROOT / name)
-    cfg.work_dir = str(work_dir)
-    for key in ('train', 'val', 'test'):
-        loader = cfg[f'{key}_dataloader']
-        loader.update(num_workers=0, persistent_workers=False, pin_memory=False)
-        for step in loader.dataset.pipeline:
-            if step.type == 'RandomChoiceResize':
-                step.scales = [(96, 64)]
-            elif step.type == 'Resize':
-                step.scale = (96, 64)
-    cfg.train_cfg.update(max_iters=2, val_interval=2)
-    cfg.default_hooks.checkpoint.interval = 1
+    short_run(cfg, work_dir)
+    for step in pipeline_steps(cfg):
+        if step.type == 'RandomChoiceResize':
+            step.scales = [(96, 64)]
+        elif step.type == 'Resize':
+            step.scale = (96, 64)
     cfg.default_hooks.logger.interval = 1
-    cfg.randomness = dict(seed=0)
     cfg.log_level = 'WARNING'
-    teacher = resolve_network(dict(cfg_path=cfg.model.teacher.cfg_path), 'teacher')
-    shrink(cfg.model.student, 32)
-    shrink(teacher, 64)
-    cfg.model.teacher = ConfigDict(**teacher, ckpt=None, allow_random=True)
-    cfg.model.dry_run = dict(size=(64, 96))
+    reduce_networks(cfg, (64, 96), partial(shrink, channels=32), partial(shrink, channels=64))
     for term in cfg.model.distill.values():
         if 'start_iter' in term:
             term.start_iter = 1
@@ -224,17 +215,7 @@ def test_config_trains_evaluates_and_resumes(name, roots):
         assert logged[term][0] == 0 < logged[term][1]
     assert all(logged[key][0] > 0 for key in logged if key.startswith(('cls', 'mask')))
 
-    cfg = reduced(name, roots / 'run')
-    cfg.resume = True
-    cfg.train_cfg.max_iters = 3
-    resumed = Runner.from_cfg(cfg)
-    resumed.optim_wrapper = resumed.build_optim_wrapper(resumed.optim_wrapper)
-    resumed.load_or_resume()
-    assert resumed.iter == 2
-    assert equal(resumed.model.state_dict(), runner.model.state_dict())
-    assert equal(*(run.optim_wrapper.state_dict()['state'] for run in (resumed, runner)))  # the momenta
-    resumed.train()
-    assert resumed.iter == 3
+    resumed = go_on(runner, reduced(name, roots / 'run'))
     assert (roots / 'run' / 'iter_3_student.pth').is_file()
 
     # something is found: boxes of two strides with even chances
@@ -242,9 +223,3 @@ def test_config_trains_evaluates_and_resumes(name, roots):
         torch.nn.init.zeros_(conv.weight)
         torch.nn.init.ones_(conv.bias)
     assert {'coco/bbox_mAP', 'coco/segm_mAP'} <= resumed.test().keys()
-
-
-def equal(a, b):
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(equal(a[key], b[key]) for key in a)
-    return torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b

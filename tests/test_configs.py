@@ -17,6 +17,7 @@ from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData, PixelData
 
 from mmkd.registry import MODELS
+from mmkd.utils.model_config import resolve_network
 from mmkd.utils.student import is_distillation, student_config
 
 NAMES = shipped_configs()
@@ -35,6 +36,7 @@ def small_config(name: str) -> Config:
     """The config with random weights in place of pretrained ones, and without a threshold on untrained scores."""
     cfg = Config.fromfile(ROOT / name)
     if is_distillation(cfg.model):
+        cfg.model.student = resolve_network(cfg.model.student, 'student')
         cfg.model.teacher.update(ckpt=None, allow_random=True)
         cfg.model.dry_run = dict(size=SIZE)
     for part in _dicts(cfg.model):
@@ -236,6 +238,17 @@ def test_data_and_weights_have_one_variable_each():
     texts = {path: path.read_text() for folder in ('configs', 'projects') for path in (ROOT / folder).rglob('*.py')}
     found = {path: set(re.findall(r'\{\{\s*\$(\w+)', text)) for path, text in texts.items()}
     assert {str(path): names for path, names in found.items() if not names <= {'MMKD_DATA', 'MMKD_PRETRAINED'}} == {}
+
+
+MODEL_BASES = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob('configs/_base_/models/*.py'))
+
+
+@pytest.mark.parametrize('name', shipped_configs('configs') + MODEL_BASES)
+def test_a_config_may_be_inherited_from_the_package(name, tmp_path):
+    """mmengine marks what it inherits with a scope. What mmcv builds, norms and the like, must not have such a mark."""
+    (tmp_path / 'mine.py').write_text(f"_base_ = 'mmkd::{name.removeprefix('configs/')}'\n")
+    student = student_config(Config.fromfile(tmp_path / 'mine.py').model)
+    assert [part for part in _dicts(student) if '_scope_' in part and part is not student] == []
 
 
 def test_the_folders_of_data_and_weights_come_from_the_environment(monkeypatch):

@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.config_runs import go_on, pipeline_steps, reduce_networks, short_run
 from helpers.configs import ROOT, shipped_configs
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from PIL import Image
 
 import mmkd  # noqa: F401  first: makes ``mmkd::`` configs resolve
 from mmkd.registry import MODELS
-from mmkd.utils.model_config import resolve_network
 
 FOLDER = ROOT / 'configs'
 PLAIN = [name.removeprefix('configs/') for name in shipped_configs('configs/deeplabv3plus')]
@@ -61,28 +61,15 @@ def voc(tmp_path, monkeypatch):
 def reduced(name, work_dir):
     """The config with crops of 65 x 65, narrow networks, two iterations and one process."""
     cfg = Config.fromfile(FOLDER / name)
-    cfg.work_dir = str(work_dir)
-    for key in ('train', 'val', 'test'):
-        loader = cfg[f'{key}_dataloader']
-        loader.update(num_workers=0, persistent_workers=False, pin_memory=False)
-        for step in loader.dataset.pipeline:
-            if step.type in ('RandomResize', 'Resize'):
-                step.scale = (520, 65)
-            elif step.type == 'RandomCrop':
-                step.crop_size = SIZE
-            elif step.type == 'Pad':
-                step.size = SIZE
-    cfg.train_dataloader.batch_size = 2
-    cfg.train_cfg.update(max_iters=2, val_interval=2)
-    cfg.default_hooks.checkpoint.interval = 1
-    if cfg.model.type == 'mmkd.DenseDistill':
-        shrink(cfg.model.student)
-        teacher = resolve_network(dict(cfg_path=cfg.model.teacher.cfg_path), 'teacher')
-        shrink(teacher)
-        cfg.model.teacher = ConfigDict(**teacher, ckpt=None, allow_random=True)
-        cfg.model.dry_run = dict(size=SIZE)
-    else:
-        shrink(cfg.model)
+    short_run(cfg, work_dir)
+    for step in pipeline_steps(cfg):
+        if step.type in ('RandomResize', 'Resize'):
+            step.scale = (520, 65)
+        elif step.type == 'RandomCrop':
+            step.crop_size = SIZE
+        elif step.type == 'Pad':
+            step.size = SIZE
+    reduce_networks(cfg, SIZE, shrink)
     return cfg
 
 
@@ -95,12 +82,6 @@ def shrink(network):
         expansion = 4 if network.backbone.depth > 34 else 1
         network.backbone.update(base_channels=8, stem_channels=8)
         network.decode_head.update(in_channels=64 * expansion, c1_in_channels=8 * expansion)
-
-
-def equal(a, b):
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(equal(a[key], b[key]) for key in a)
-    return torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b
 
 
 @pytest.mark.parametrize(
@@ -117,17 +98,7 @@ def test_config_trains_evaluates_and_resumes(name, voc, tmp_path):
     for loss in (task, *(f'distill.loss_{key}' for key in distill)):
         assert 0 < scalars[f'train/{loss}'] < 1000, loss
 
-    cfg = reduced(name, tmp_path / 'run')
-    cfg.resume = True
-    cfg.train_cfg.max_iters = 3
-    resumed = Runner.from_cfg(cfg)
-    resumed.optim_wrapper = resumed.build_optim_wrapper(resumed.optim_wrapper)
-    resumed.load_or_resume()
-    assert resumed.iter == 2
-    assert equal(resumed.model.state_dict(), runner.model.state_dict())
-    assert equal(resumed.optim_wrapper.state_dict(), runner.optim_wrapper.state_dict())
-    resumed.train()
-    assert resumed.iter == 3
+    resumed = go_on(runner, reduced(name, tmp_path / 'run'))
     assert (tmp_path / 'run' / 'iter_3_student.pth').is_file() == bool(distill)
     assert resumed.test().keys() >= {'mIoU', 'mAcc', 'aAcc'}
 

@@ -5,16 +5,15 @@ from copy import deepcopy
 import numpy as np
 import pytest
 import torch
+from helpers.config_runs import go_on, pipeline_steps, reduce_networks, short_run
 from helpers.configs import ROOT, shipped_configs
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from test_segmentation_configs import write
-from test_structured_kd_configs import equal
 
 import mmkd  # noqa: F401  first: makes ``mmkd::`` configs resolve
 from mmkd.registry import MODELS
-from mmkd.utils.model_config import resolve_network
 
 FOLDER = ROOT / 'configs'
 PLAIN = [name.removeprefix('configs/') for name in shipped_configs('configs/vnl')]
@@ -45,29 +44,16 @@ def roots(tmp_path, monkeypatch):
 def reduced(name, work_dir):
     """The config with crops of 33 x 41, narrow networks, two iterations and one process."""
     cfg = Config.fromfile(FOLDER / name)
-    cfg.work_dir = str(work_dir)
-    for key in ('train', 'val', 'test'):
-        loader = cfg[f'{key}_dataloader']
-        loader.update(num_workers=0, persistent_workers=False, pin_memory=False)
-        loader.dataset.intrinsics = (60.0, 60.0, 32.0, 24.0)  # of a picture as small as these
-        for step in loader.dataset.pipeline:
-            if step.type == 'mmkd.CameraRandomCrop':
-                step.crop_size = SIZE
-            elif step.type == 'mmkd.CameraResize':
-                step.scale = IMAGE[::-1]
+    short_run(cfg, work_dir)
+    for part in ('train', 'val', 'test'):  # of a picture as small as these
+        cfg[f'{part}_dataloader'].dataset.intrinsics = (60.0, 60.0, 32.0, 24.0)
+    for step in pipeline_steps(cfg):
+        if step.type == 'mmkd.CameraRandomCrop':
+            step.crop_size = SIZE
+        elif step.type == 'mmkd.CameraResize':
+            step.scale = IMAGE[::-1]
     cfg.val_evaluator.crop_type = cfg.test_evaluator.crop_type = None
-    cfg.train_dataloader.batch_size = 2
-    cfg.train_cfg.update(max_iters=2, val_interval=2)
-    cfg.default_hooks.checkpoint.interval = 1
-    cfg.randomness = dict(seed=0)
-    shrink(cfg.model if 'student' not in cfg.model else cfg.model.student)
-    if 'student' in cfg.model:
-        teacher = resolve_network(dict(cfg_path=cfg.model.teacher.cfg_path), 'teacher')
-        shrink(teacher)
-        cfg.model.teacher = ConfigDict(**teacher, ckpt=None, allow_random=True)
-        cfg.model.dry_run = dict(size=SIZE)
-    if 'holistic' in cfg.model:
-        cfg.model.holistic.discriminator.base_channels = 8
+    reduce_networks(cfg, SIZE, shrink)
     return cfg
 
 
@@ -102,16 +88,7 @@ def test_config_trains_evaluates_and_resumes(name, roots):
     assert 0 < scalars['val/abs_rel'].current() < 20
     assert {f'val/{key}' for key in ('rmse', 'log10', 'd1', 'd2', 'd3')} <= set(scalars)
 
-    cfg = reduced(name, roots / 'run')
-    cfg.resume = True
-    cfg.train_cfg.max_iters = 3
-    resumed = Runner.from_cfg(cfg)
-    resumed.optim_wrapper = resumed.build_optim_wrapper(resumed.optim_wrapper)
-    resumed.load_or_resume()
-    assert resumed.iter == 2
-    assert equal(resumed.model.state_dict(), runner.model.state_dict())
-    resumed.train()
-    assert resumed.iter == 3
+    go_on(runner, reduced(name, roots / 'run'))
     assert (roots / 'run' / 'iter_3_student.pth').is_file() == bool(rows)
     assert list((roots / 'run').glob('best_abs_rel_iter_*.pth'))
 

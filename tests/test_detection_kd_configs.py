@@ -7,17 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.config_runs import go_on, pipeline_steps, reduce_networks, short_run
 from helpers.configs import ROOT, shipped_configs
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from PIL import Image
-from test_structured_kd_configs import equal
 
 import mmkd  # noqa: F401  first: makes ``mmkd::`` configs resolve
 from mmkd.engine import DistillOptimWrapper
 from mmkd.registry import MODELS
-from mmkd.utils.model_config import resolve_network
 
 FOLDER = ROOT / 'configs'
 PLAIN = [name.removeprefix('configs/') for name in shipped_configs('configs/fcos')]
@@ -72,29 +71,13 @@ def _voc_classes():
 def reduced(name, work_dir):
     """The config at 64 x 96 with two iterations, narrow networks and one process."""
     cfg = Config.fromfile(FOLDER / name)
-    cfg.work_dir = str(work_dir)
-    for key in ('train', 'val', 'test'):
-        loader = cfg[f'{key}_dataloader']
-        loader.update(num_workers=0, persistent_workers=False, pin_memory=False)
-        for step in loader.dataset.pipeline:
-            if step.type in ('Resize', 'RandomResize'):
-                step.scale = SIZE[::-1]
-            elif step.type == 'RandomChoiceResize':
-                step.scales = [SIZE[::-1]]
-    cfg.train_dataloader.update(batch_size=2)
-    cfg.train_cfg.update(max_iters=2, val_interval=2)
-    cfg.default_hooks.checkpoint.interval = 1
-    cfg.randomness = dict(seed=0)
-    if 'student' not in cfg.model:
-        shrink(cfg.model)
-        return cfg
-    shrink(cfg.model.student)
-    teacher = resolve_network(dict(cfg_path=cfg.model.teacher.cfg_path), 'teacher')
-    shrink(teacher)
-    cfg.model.teacher = ConfigDict(**teacher, ckpt=None, allow_random=True)
-    cfg.model.dry_run = dict(size=SIZE)
-    if 'holistic' in cfg.model:
-        cfg.model.holistic.discriminator.base_channels = 8
+    short_run(cfg, work_dir)
+    for step in pipeline_steps(cfg):
+        if step.type in ('Resize', 'RandomResize'):
+            step.scale = SIZE[::-1]
+        elif step.type == 'RandomChoiceResize':
+            step.scales = [SIZE[::-1]]
+    reduce_networks(cfg, SIZE, shrink)
     return cfg
 
 
@@ -127,17 +110,8 @@ def test_config_trains_evaluates_and_resumes(name, roots):
     assert expected <= logged
     assert runner.message_hub.log_scalars['val/coco/bbox_mAP'].current() >= -1
 
-    cfg = reduced(name, roots / 'run')
-    cfg.resume = True
-    cfg.train_cfg.max_iters = 3
-    resumed = Runner.from_cfg(cfg)
-    resumed.optim_wrapper = resumed.build_optim_wrapper(resumed.optim_wrapper)
-    resumed.load_or_resume()
-    assert resumed.iter == 2
-    assert equal(resumed.model.state_dict(), runner.model.state_dict())
+    resumed = go_on(runner, reduced(name, roots / 'run'))
     assert isinstance(resumed.optim_wrapper, DistillOptimWrapper) == ('ho' in rows)
-    resumed.train()
-    assert resumed.iter == 3
     assert (roots / 'run' / 'iter_3_student.pth').is_file() == distilled
 
 

@@ -5,18 +5,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.config_runs import equal, go_on, reduce_networks
 from helpers.configs import ROOT, shipped_configs
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
 from mmengine.runner import Runner
 from test_centermask_kd_configs import reduced as reduced_centermask
 from test_centermask_kd_configs import roots as coco_roots  # noqa: F401
 from test_segmentation_configs import roots as camvid_roots  # noqa: F401
-from test_structured_kd_configs import equal
 from test_structured_kd_configs import reduced as reduced_pspnet
 
 import mmkd  # noqa: F401  first: makes ``mmkd::`` configs resolve
 from mmkd.utils.checkpoint import load_checkpoint_file
-from mmkd.utils.model_config import resolve_network
 
 KD = 'configs/kd/features'
 PSPNET = {f'{KD}/pspnet-r101_pspnet-r18_40k_camvid_{row}.py': loss for row, loss in [
@@ -31,17 +30,7 @@ def runs_and_resumes(build, length, steps=(1, 2)):
     """Trains, and goes on from the checkpoint in exactly the state it was in; returns the first runner."""
     runner = Runner.from_cfg(build())
     runner.train()
-    cfg = build()
-    cfg.resume = True
-    cfg.train_cfg[length] = steps[1]
-    resumed = Runner.from_cfg(cfg)
-    resumed.optim_wrapper = resumed.build_optim_wrapper(resumed.optim_wrapper)
-    resumed.param_schedulers = resumed.build_param_scheduler(resumed.param_schedulers)
-    resumed.load_or_resume()
-    assert equal(resumed.model.state_dict(), runner.model.state_dict())
-    assert equal(resumed.optim_wrapper.state_dict(), runner.optim_wrapper.state_dict())
-    resumed.train()
-    assert resumed.iter > runner.iter
+    go_on(runner, build(), length, steps[1])
     return runner
 
 
@@ -115,10 +104,7 @@ def reduced_gfl(root, work_dir):
     cfg.default_hooks.logger.interval = 1
     cfg.randomness = dict(seed=0)
     cfg.log_level = 'WARNING'
-    teacher = resolve_network(dict(cfg_path=cfg.model.teacher.cfg_path), 'teacher')
-    shrink_gfl(cfg.model.student), shrink_gfl(teacher)
-    cfg.model.teacher = ConfigDict(**teacher, mode=cfg.model.teacher.mode, ckpt=None, allow_random=True)
-    cfg.model.dry_run = dict(size=(64, 96))
+    reduce_networks(cfg, (64, 96), shrink_gfl)
     return cfg
 
 

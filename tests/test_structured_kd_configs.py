@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.config_runs import go_on, reduce_networks
 from helpers.configs import ROOT, shipped_configs
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from test_segmentation_configs import SIZE, roots, shrink_network, shrink_run  # noqa: F401
@@ -14,7 +15,6 @@ from mmkd.distillation.losses import pixel_wise_loss
 from mmkd.distillation.losses.pair_wise import _pool_nodes
 from mmkd.engine import DistillOptimWrapper
 from mmkd.registry import MODELS
-from mmkd.utils.model_config import resolve_network
 
 KD = 'configs/kd/structured_kd'
 NAMES = [name for name in shipped_configs(KD) if '/pspnet-r101_' in name and 'unlabelled' not in name]
@@ -25,15 +25,8 @@ ESPNET_C = f'{KD}/pspnet-r101_espnet-c_40k_camvid_pi-pa.py'
 
 def reduced(name, work_dir):
     cfg = Config.fromfile(ROOT / name)
-    cfg.work_dir = str(work_dir)
-    shrink_run(cfg)
-    shrink_network(cfg.model.student)
-    teacher = resolve_network(dict(cfg_path=cfg.model.teacher.cfg_path), 'teacher')
-    shrink_network(teacher)
-    cfg.model.teacher = ConfigDict(**teacher, ckpt=None, allow_random=True)
-    cfg.model.dry_run = dict(size=SIZE)
-    if 'holistic' in cfg.model:
-        cfg.model.holistic.discriminator.base_channels = 8
+    shrink_run(cfg, work_dir)
+    reduce_networks(cfg, SIZE, shrink_network)
     return cfg
 
 
@@ -50,25 +43,9 @@ def test_config_trains_evaluates_and_resumes(name, roots):  # noqa: F811
     assert expected <= logged
     assert 0 <= runner.message_hub.log_scalars['val/mIoU'].current() <= 100
 
-    cfg = reduced(name, roots / 'run')
-    cfg.resume = True
-    cfg.train_cfg.max_iters = 3
-    resumed = Runner.from_cfg(cfg)
-    resumed.optim_wrapper = resumed.build_optim_wrapper(resumed.optim_wrapper)
-    resumed.load_or_resume()
-    assert resumed.iter == 2
-    assert equal(resumed.model.state_dict(), runner.model.state_dict())
-    assert equal(resumed.optim_wrapper.state_dict(), runner.optim_wrapper.state_dict())
+    resumed = go_on(runner, reduced(name, roots / 'run'))
     assert isinstance(resumed.optim_wrapper, DistillOptimWrapper) == ('ho' in name)
-    resumed.train()
-    assert resumed.iter == 3
     assert (roots / 'run' / 'iter_3_student.pth').is_file()
-
-
-def equal(a, b):
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(equal(a[key], b[key]) for key in a)
-    return torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b
 
 
 @pytest.mark.parametrize('name', NAMES)

@@ -27,7 +27,7 @@ def test_the_holistic_part_written_out_is_that_of_the_config(config):
     written = config(HOLISTIC)
     shipped = Config.fromfile(ROOT / 'configs/kd/structured_kd/pspnet-r101_pspnet-r18_40k_cityscapes_pi-pa-ho.py')
     assert written.model.type == shipped.model.type
-    for key in ('discriminator', 'optimizer', 'type'):
+    for key in ('constructor', 'discriminator', 'optimizer', 'type'):
         assert written.optim_wrapper[key] == shipped.optim_wrapper[key]
     defaults = dict(discriminator_steps=1, start_iter=0, align='none')
     shipped.model.holistic.discriminator.pop('preprocess')

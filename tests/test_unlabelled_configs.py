@@ -2,31 +2,24 @@
 
 import pytest
 import torch
+from helpers.config_runs import go_on, reduce_networks
 from helpers.configs import ROOT, shipped_configs
 from mmengine.config import Config
 from mmengine.runner import Runner
 from test_segmentation_configs import SIZE, roots, shrink_network, shrink_run  # noqa: F401
-from test_structured_kd_configs import equal
-
-from mmkd.utils.model_config import resolve_network
 
 NAMES = [name for name in shipped_configs() if name.endswith('_unlabelled.py')]
 
 
 def reduced(name, work_dir):
     cfg = Config.fromfile(ROOT / name)
-    cfg.work_dir = str(work_dir)
     both = cfg.train_dataloader.dataset
     for dataset in (both.datasets[0], both.datasets[1].dataset):
         cfg.train_dataloader.dataset = dataset
-        shrink_run(cfg)
+        shrink_run(cfg, work_dir)
     cfg.train_dataloader.dataset = both
     cfg.train_dataloader.batch_size = cfg.train_dataloader.sampler.batch_size = 4
-    shrink_network(cfg.model.student)
-    teacher = resolve_network(dict(cfg_path=cfg.model.teacher.cfg_path), 'teacher')
-    shrink_network(teacher)
-    cfg.model.teacher = dict(teacher, ckpt=None, allow_random=True)
-    cfg.model.dry_run = dict(size=SIZE)
+    reduce_networks(cfg, SIZE, shrink_network)
     return cfg
 
 
@@ -47,15 +40,7 @@ def test_config_trains_evaluates_and_resumes(name, roots):  # noqa: F811
     logged = {key.removeprefix('train/') for key in runner.message_hub.log_scalars if key.startswith('train/')}
     assert {'student.decode.loss_ce', 'distill.loss_pi', 'distill.loss_pa'} <= logged
 
-    cfg = reduced(name, roots / 'run')
-    cfg.resume = True
-    cfg.train_cfg.max_iters = 3
-    resumed = Runner.from_cfg(cfg)
-    resumed.load_or_resume()
-    assert resumed.iter == 2
-    assert equal(resumed.model.state_dict(), runner.model.state_dict())
-    resumed.train()
-    assert resumed.iter == 3
+    resumed = go_on(runner, reduced(name, roots / 'run'))
     assert all(torch.isfinite(value).all() for value in resumed.model.state_dict().values())
     assert (roots / 'run' / 'iter_3_student.pth').is_file()
 

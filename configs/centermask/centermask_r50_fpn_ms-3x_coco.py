@@ -1,10 +1,5 @@
 # CenterMask, ResNet-50.
-_base_ = [
-    '../_base_/models/centermask_fpn.py',
-    '../_base_/datasets/coco_instance_800.py',
-    '../_base_/schedules/iter_3x.py',
-    '../_base_/det_runtime.py',
-]
+_base_ = './centermask_v19_fpn_ms-3x_coco.py'
 
 # The stem and the first stage are frozen, as are all batch norms.
 model = dict(

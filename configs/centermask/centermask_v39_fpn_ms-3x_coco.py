@@ -1,15 +1,9 @@
 # CenterMask, VoVNetV2-39.
-_base_ = [
-    '../_base_/models/centermask_fpn.py',
-    '../_base_/datasets/coco_instance_800.py',
-    '../_base_/schedules/iter_3x.py',
-    '../_base_/det_runtime.py',
-]
+_base_ = './centermask_v19_fpn_ms-3x_coco.py'
 
-# ImageNet weights of the original, see README.md. The environment variable MMKD_PRETRAINED names another folder.
 model = dict(
     backbone=dict(
         arch='V-39-eSE',
-        init_cfg=dict(type='Pretrained', checkpoint='{{$MMKD_PRETRAINED:checkpoints}}/vovnet39_ese_detectron2.pth'),
-    )
+        init_cfg=dict(checkpoint='{{$MMKD_PRETRAINED:checkpoints}}/vovnet39_ese_detectron2.pth'),
+    ),
 )

@@ -3,6 +3,8 @@
 #     images/{train,val,test}/*.jpg, annotations/{train,val,test}/*.png
 # For the original folders, change data_prefix (img_path='train', seg_map_path='trainannot') and img_suffix ('.png').
 # For 12 classes, see camvid12.py.
+_base_ = './segmentation_loaders.py'
+
 dataset_type = 'mmkd.CamVidDataset'
 data_root = '{{$MMKD_DATA:data}}/camvid/'
 img_suffix = '.jpg'
@@ -25,11 +27,6 @@ test_pipeline = [
 ]
 
 train_dataloader = dict(
-    batch_size=8,
-    num_workers=4,
-    persistent_workers=True,
-    pin_memory=True,
-    sampler=dict(type='InfiniteSampler', shuffle=True),
     dataset=dict(
         type=dataset_type,
         data_root=data_root,
@@ -39,10 +36,6 @@ train_dataloader = dict(
     ),
 )
 val_dataloader = dict(
-    batch_size=1,
-    num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type=dataset_type,
         data_root=data_root,
@@ -53,10 +46,6 @@ val_dataloader = dict(
     ),
 )
 test_dataloader = dict(
-    batch_size=1,
-    num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type=dataset_type,
         data_root=data_root,

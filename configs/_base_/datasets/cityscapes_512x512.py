@@ -1,5 +1,7 @@
 # Cityscapes, trained on crops of 512 x 512 at 0.7 to 2.1 of the size, as for structured knowledge distillation; tested
 # on whole images. The data lie in cityscapes/ below the folder that MMKD_DATA names, else data/.
+_base_ = './segmentation_loaders.py'
+
 dataset_type = 'CityscapesDataset'
 data_root = '{{$MMKD_DATA:data}}/cityscapes/'
 crop_size = (512, 512)
@@ -21,11 +23,6 @@ test_pipeline = [
 ]
 
 train_dataloader = dict(
-    batch_size=8,
-    num_workers=4,
-    persistent_workers=True,
-    pin_memory=True,
-    sampler=dict(type='InfiniteSampler', shuffle=True),
     dataset=dict(
         type=dataset_type,
         data_root=data_root,
@@ -34,10 +31,7 @@ train_dataloader = dict(
     ),
 )
 val_dataloader = dict(
-    batch_size=1,
     num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type=dataset_type,
         data_root=data_root,

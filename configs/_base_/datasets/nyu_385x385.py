@@ -1,6 +1,8 @@
 # NYUv2 depth as mmseg prepares it: images and 16-bit depth maps in millimetres, 640 x 480. 24,231 for training, 654 for
 # testing. In nyu/ below the folder that MMKD_DATA names, else data/:
 #     images/{train,test}/*.jpg, annotations/{train,test}/*.png
+_base_ = './segmentation_loaders.py'
+
 data_root = '{{$MMKD_DATA:data}}/nyu/'
 crop_size = (385, 385)
 intrinsics = (518.8579, 519.4696, 325.5824, 253.7362)  # of the colour camera, from the data set's toolbox
@@ -32,11 +34,6 @@ test_pipeline = [
     dict(type='PackSegInputs', meta_keys=meta_keys),
 ]
 train_dataloader = dict(
-    batch_size=8,
-    num_workers=4,
-    persistent_workers=True,
-    pin_memory=True,
-    sampler=dict(type='InfiniteSampler', shuffle=True),
     dataset=dict(
         type='mmkd.DepthFolder',
         data_root=data_root,
@@ -46,10 +43,6 @@ train_dataloader = dict(
     ),
 )
 val_dataloader = dict(
-    batch_size=1,
-    num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type='mmkd.DepthFolder',
         data_root=data_root,

@@ -1,6 +1,8 @@
-# PASCAL VOC 2012 segmentation: trained on the 1,464 images of train, tested on whole images of val. Crops of 513 x 513 at
-# half to twice the size, as in DeepLabV3+-KD. The folder with JPEGImages, SegmentationClass and ImageSets lies in
+# PASCAL VOC 2012 segmentation: trained on the 1,464 images of train, tested on whole images of val. Crops of 513 x 513
+# at half to twice the size, as in DeepLabV3+-KD. The folder with JPEGImages, SegmentationClass and ImageSets lies in
 # VOCdevkit/VOC2012 below the folder that MMKD_DATA names, else data/. For folders by split, see voc2012_folders.py.
+_base_ = './segmentation_loaders.py'
+
 dataset_type = 'PascalVOCDataset'
 data_root = '{{$MMKD_DATA:data}}/VOCdevkit/VOC2012/'
 crop_size = (513, 513)
@@ -20,8 +22,8 @@ train_pipeline = [
     dict(type='mmkd.RandomGaussianBlur', prob=0.5, max_sigma=1.0),
     dict(type='PackSegInputs'),
 ]
-# The labels are loaded after the resizing and keep their size; predictions are brought to it. The authors resize them too:
-# put LoadAnnotations first to score as they do.
+# The labels are loaded after the resizing and keep their size; predictions are brought to it. The authors resize them
+# too: put LoadAnnotations first to score as they do.
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='Resize', scale=(4104, 513), keep_ratio=True),
@@ -31,10 +33,6 @@ test_pipeline = [
 
 train_dataloader = dict(
     batch_size=6,
-    num_workers=4,
-    persistent_workers=True,
-    pin_memory=True,
-    sampler=dict(type='InfiniteSampler', shuffle=True),
     dataset=dict(
         type=dataset_type,
         data_root=data_root,
@@ -44,10 +42,6 @@ train_dataloader = dict(
     ),
 )
 val_dataloader = dict(
-    batch_size=1,
-    num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type=dataset_type,
         data_root=data_root,

@@ -1,32 +1,10 @@
 # As voc2012_513x513.py, from folders by split in voc2012/ below the folder that MMKD_DATA names, else data/:
 #     images/{train,val}/*.jpg, annotations/{train,val}/*.png
-_base_ = './voc2012_513x513.py'
+_base_ = ['./voc2012_513x513.py', './voc_classes.py']
 
 data_root = '{{$MMKD_DATA:data}}/voc2012/'
 metainfo = dict(
-    classes=(
-        'background',
-        'aeroplane',
-        'bicycle',
-        'bird',
-        'boat',
-        'bottle',
-        'bus',
-        'car',
-        'cat',
-        'chair',
-        'cow',
-        'diningtable',
-        'dog',
-        'horse',
-        'motorbike',
-        'person',
-        'pottedplant',
-        'sheep',
-        'sofa',
-        'train',
-        'tvmonitor',
-    ),
+    classes=('background', *_base_.metainfo.classes),
     palette=[
         [0, 0, 0],
         [128, 0, 0],

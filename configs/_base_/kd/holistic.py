@@ -1,6 +1,6 @@
 # Holistic: a discriminator tells the student's score maps from the teacher's (Liu et al. 2019). A config that takes it:
 #     model = dict(type='mmkd.AdversarialDistill', holistic={{_base_.holistic.decode_head}})
-#     optim_wrapper = dict(discriminator={{_base_.discriminator_optim}})
+#     optim_wrapper = {{_base_.discriminator_optim}}
 
 # discriminator, weights and its optimizer as in the released code and its run script, but for clip_grad
 holistic_game = dict(
@@ -16,8 +16,11 @@ holistic = dict(
     # one discriminator judges the class map of each level by itself
     dense_head=dict(taps='bbox_head.conv_cls', levels='all', **holistic_game),
 )
-# param_scheduler applies to both optimizers
+# what it adds to optim_wrapper; param_scheduler applies to both optimizers
 discriminator_optim = dict(
-    optimizer=dict(type='SGD', lr=4e-4, momentum=0.9, weight_decay=5e-4),
-    clip_grad=dict(max_norm=1.0),  # without it, WGAN-GP blows up where the teacher's logits are large
+    constructor='mmkd.DistillOptimWrapperConstructor',
+    discriminator=dict(
+        optimizer=dict(type='SGD', lr=4e-4, momentum=0.9, weight_decay=5e-4),
+        clip_grad=dict(max_norm=1.0),  # without it, WGAN-GP blows up where the teacher's logits are large
+    ),
 )

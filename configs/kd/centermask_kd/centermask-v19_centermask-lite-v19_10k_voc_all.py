@@ -2,6 +2,7 @@
 # published number.
 _base_ = [
     '../../centermask/centermask-lite_v19_fpn_10k_voc.py',
+    '../../_base_/kd/teachers.py',
     '../../_base_/kd/pixel_wise.py',
     '../../_base_/kd/bounded_boxes.py',
     '../../_base_/kd/fsp.py',
@@ -13,10 +14,7 @@ model = dict(
     _delete_=True,
     type='mmkd.DenseDistill',
     student={{_base_.model}},
-    teacher=dict(
-        cfg_path='mmkd::centermask/centermask_v19_fpn_10k_voc.py',
-        ckpt='{{$MMKD_PRETRAINED:checkpoints}}/centermask_v19_voc.pth',
-    ),
+    teacher={{_base_.teachers.centermask_v19_voc}},
     distill=dict(
         cls={{_base_.pixel_wise.centermask_kd}},
         bounded={{_base_.bounded_boxes.fcos}},

@@ -2,6 +2,7 @@
 # mIoU on val, alone 62.92 (Mansurian et al.).
 _base_ = [
     '../../deeplabv3plus/deeplabv3plus_mobilenetv2_120e_voc2012-513x513.py',
+    '../../_base_/kd/teachers.py',
     '../../_base_/kd/attention_transfer.py',
 ]
 
@@ -9,9 +10,6 @@ model = dict(
     _delete_=True,
     type='mmkd.DenseDistill',
     student={{_base_.model}},
-    teacher=dict(
-        cfg_path='mmkd::deeplabv3plus/deeplabv3plus_r101_120e_voc2012-513x513.py',
-        ckpt='{{$MMKD_PRETRAINED:checkpoints}}/deeplabv3plus_r101_voc2012.pth',
-    ),
+    teacher={{_base_.teachers.deeplabv3plus_r101_voc2012}},
     distill=dict(pi={{_base_.attention_transfer.deeplabv3plus}}),
 )

@@ -1,14 +1,15 @@
 # DeepLabV3+-R18 taught by DeepLabV3+-R101 on VOC 2012: pair-wise, on the encoder's last map. Published: 68.47 mIoU on
 # val, alone 66.59 (Mansurian et al.).
-_base_ = ['../../deeplabv3plus/deeplabv3plus_r18_120e_voc2012-513x513.py', '../../_base_/kd/pair_wise.py']
+_base_ = [
+    '../../deeplabv3plus/deeplabv3plus_r18_120e_voc2012-513x513.py',
+    '../../_base_/kd/teachers.py',
+    '../../_base_/kd/pair_wise.py',
+]
 
 model = dict(
     _delete_=True,
     type='mmkd.DenseDistill',
     student={{_base_.model}},
-    teacher=dict(
-        cfg_path='mmkd::deeplabv3plus/deeplabv3plus_r101_120e_voc2012-513x513.py',
-        ckpt='{{$MMKD_PRETRAINED:checkpoints}}/deeplabv3plus_r101_voc2012.pth',
-    ),
+    teacher={{_base_.teachers.deeplabv3plus_r101_voc2012}},
     distill=dict(pa={{_base_.pair_wise.deeplabv3plus}}),
 )

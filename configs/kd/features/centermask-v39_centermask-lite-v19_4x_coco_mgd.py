@@ -1,14 +1,15 @@
 # CenterMask-Lite V-19 (published alone: 32.8 mask / 35.9 box AP on COCO val2017) taught by CenterMask V-39 (39.7 /
 # 44.2): MGD (Yang et al. 2022), on all five levels of the pyramid. Nobody has published the taught student.
-_base_ = ['../../centermask/centermask-lite_v19_fpn_ms-4x_coco.py', '../../_base_/kd/mgd.py']
+_base_ = [
+    '../../centermask/centermask-lite_v19_fpn_ms-4x_coco.py',
+    '../../_base_/kd/teachers.py',
+    '../../_base_/kd/mgd.py',
+]
 
 model = dict(
     _delete_=True,
     type='mmkd.DenseDistill',
     student={{_base_.model}},
-    teacher=dict(
-        cfg_path='mmkd::centermask/centermask_v39_fpn_ms-3x_coco.py',
-        ckpt='{{$MMKD_PRETRAINED:checkpoints}}/centermask_v39.pth',
-    ),
+    teacher={{_base_.teachers.centermask_v39_coco}},
     distill=dict(mgd={{_base_.mgd.pyramid}}),
 )

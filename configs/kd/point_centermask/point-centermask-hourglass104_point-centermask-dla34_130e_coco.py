@@ -3,6 +3,7 @@
 # student.
 _base_ = [
     '../../point_centermask/point-centermask_dla34_130e_coco.py',
+    '../../_base_/kd/teachers.py',
     '../../_base_/kd/pixel_wise.py',
     '../../_base_/kd/pair_wise.py',
 ]
@@ -11,10 +12,7 @@ model = dict(
     _delete_=True,
     type='mmkd.DenseDistill',
     student={{_base_.model}},
-    teacher=dict(
-        cfg_path='mmkd::point_centermask/point-centermask_hourglass104_130e_coco.py',
-        ckpt='{{$MMKD_PRETRAINED:checkpoints}}/point-centermask_hourglass104.pth',
-    ),
+    teacher={{_base_.teachers.point_centermask_hourglass104_coco}},
     distill=dict(
         heatmap={{_base_.pixel_wise.heatmap}},
         shape={{_base_.pixel_wise.shape}},

@@ -11,4 +11,4 @@ model = dict(
     distill=dict(pi={{_base_.pixel_wise.dense_head}}),
     holistic={{_base_.holistic.dense_head}},
 )
-optim_wrapper = dict(discriminator={{_base_.discriminator_optim}})
+optim_wrapper = {{_base_.discriminator_optim}}

@@ -2,6 +2,7 @@
 # error 0.130, alone 0.135 (Liu et al. 2020).
 _base_ = [
     '../../vnl/vnl_mobilenetv2_60k_nyu-385x385.py',
+    '../../_base_/kd/teachers.py',
     '../../_base_/kd/pair_wise.py',
     '../../_base_/kd/holistic.py',
 ]
@@ -10,11 +11,8 @@ model = dict(
     _delete_=True,
     type='mmkd.AdversarialDistill',
     student={{_base_.model}},
-    teacher=dict(
-        cfg_path='mmkd::vnl/vnl_x101_60k_nyu-385x385.py',
-        ckpt='{{$MMKD_PRETRAINED:checkpoints}}/vnl_x101_nyu.pth',
-    ),
+    teacher={{_base_.teachers.vnl_x101_nyu}},
     distill=dict(pa={{_base_.pair_wise.vnl}}),
     holistic={{_base_.holistic.decode_head}},
 )
-optim_wrapper = dict(discriminator={{_base_.discriminator_optim}})
+optim_wrapper = {{_base_.discriminator_optim}}

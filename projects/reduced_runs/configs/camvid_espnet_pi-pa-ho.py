@@ -7,4 +7,4 @@ scores = dict(
     discriminator=dict(_base_.holistic.decode_head.discriminator, in_channels=11),
 )
 model = dict(type='mmkd.AdversarialDistill', holistic=dict(_base_.holistic.decode_head, **scores))
-optim_wrapper = dict(discriminator={{_base_.discriminator_optim}})
+optim_wrapper = {{_base_.discriminator_optim}}

@@ -2,4 +2,4 @@
 _base_ = ['./sevenscenes_half_pa.py', 'mmkd::_base_/kd/holistic.py']
 
 model = dict(type='mmkd.AdversarialDistill', holistic={{_base_.holistic.decode_head}})
-optim_wrapper = dict(discriminator={{_base_.discriminator_optim}})
+optim_wrapper = {{_base_.discriminator_optim}}

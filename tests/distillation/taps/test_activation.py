@@ -16,6 +16,7 @@ from mmkd.distillation.algorithms import DenseDistill
 from mmkd.distillation.losses import pixel_wise_loss
 from mmkd.distillation.taps.activation import head_activation
 from mmkd.registry import MODELS
+from mmkd.utils.model_config import resolve_network
 
 ROOT = Path(__file__).parents[3]
 CE = dict(type='CrossEntropyLoss')
@@ -228,7 +229,7 @@ def test_every_config_fits_its_head_or_says_that_it_does_not(folder):
                 continue
             source, data_idx = (taps.source, taps.get('data_idx')) if isinstance(taps, dict) else (taps, None)
             head = source.split('.')[0]
-            config = model.student[head]
+            config = resolve_network(model.student, 'student')[head]
             key = str(config)
             if key not in known:
                 known[key] = nn.Module()
