@@ -45,8 +45,17 @@ def infer_channels(
     if wanted:
         students = _channels_of(wanted, 'student', student, size)
         teachers = _channels_of(wanted, 'teacher', teacher.skeleton(), size)
-        channels.update((name, list(zip(students[name], teachers[name], strict=False))) for name in students)
+        channels.update((name, _pairs(name, students[name], teachers[name])) for name in students)
     return channels
+
+
+def _pairs(name: str, student: list[int], teacher: list[int]) -> list[tuple[int, int]]:
+    if len(student) != len(teacher):
+        raise ValueError(
+            f'distill.{name}: the numbers of levels differ: in training the student gives {len(student)}, the teacher '
+            f'{len(teacher)}; levels=dict(student=(...), teacher=(...)) says which belong together'
+        )
+    return list(zip(student, teacher, strict=True))
 
 
 def _channels_of(entries: Sequence[Entry], side: str, model: nn.Module, size: Sequence[int]) -> dict[str, list[int]]:

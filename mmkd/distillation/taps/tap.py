@@ -42,12 +42,17 @@ def locate(model: nn.Module, source: str) -> tuple[nn.Module, str | None]:
     Raises:
         LookupError: There is neither.
     """
-    modules = dict(model.named_modules())
-    if source in modules:
-        return modules[source], None
     parent, _, method = source.rpartition('.')
-    if parent in modules and method and callable(getattr(modules[parent], method, None)):
-        return modules[parent], method
+    try:
+        return model.get_submodule(source), None
+    except AttributeError:  # also where it is something else than a module
+        pass
+    try:
+        module = model.get_submodule(parent)
+    except AttributeError:
+        module = None
+    if module is not None and callable(getattr(module, method, None)):
+        return module, method
     raise LookupError(f'{type(model).__name__} has no module or method {source!r}')
 
 
