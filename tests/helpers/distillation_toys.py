@@ -6,6 +6,7 @@ import torch
 from mmengine.model import BaseModel, BaseModule
 from torch import nn
 
+from mmkd.distillation.algorithms import DenseDistill
 from mmkd.registry import MODELS
 
 IMAGENET_RGB = dict(type='ImgDataPreprocessor', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
@@ -97,3 +98,21 @@ def two_losses(**fpn):
 def batch(size=(32, 48), images=2, seed=0):
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(images, 3, *size, generator=generator)
+
+
+STUDENT = toy(channels=4, out_channels=6, dropout=0.0)
+TEACHER = dict(toy(channels=8, out_channels=10), allow_random=True)
+
+
+def build(distill=None, **options):
+    """A distillation of the toys above, by default with :func:`two_losses`."""
+    torch.manual_seed(0)
+    options = {**dict(student=STUDENT, teacher=TEACHER, dry_run=dict(size=(32, 32))), **options}
+    if 'distiller' not in options:
+        options['distill'] = two_losses() if distill is None else distill
+    return DenseDistill(**options)
+
+
+def mse(**entry):
+    """One loss, that of the necks' levels, in the short form."""
+    return dict(fpn={**dict(taps='neck', loss=dict(type='FeatureMSELoss')), **entry})

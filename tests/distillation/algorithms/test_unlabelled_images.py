@@ -6,19 +6,8 @@ import pytest
 import torch
 from helpers.adversarial_toys import build as build_adversarial
 from helpers.adversarial_toys import optimizers
-from helpers.distillation_toys import batch, toy, two_losses
+from helpers.distillation_toys import TEACHER, batch, build
 from mmengine.structures import BaseDataElement
-
-from mmkd.distillation.algorithms import DenseDistill
-
-STUDENT = toy(channels=4, out_channels=6, dropout=0.0)
-TEACHER = dict(toy(channels=8, out_channels=10), allow_random=True)
-
-
-def build(distill=None, **options):
-    torch.manual_seed(0)
-    options = {**dict(student=STUDENT, teacher=TEACHER, dry_run=dict(size=(32, 32))), **options}
-    return DenseDistill(distill=distill or two_losses(), **options)
 
 
 def samples(*labelled):
