@@ -209,8 +209,10 @@ def test_nothing_moves_while_gradients_are_accumulated():
     wrapper = optimizers(algorithm, accumulative_counts=3)
     before = {name: p.detach().clone() for name, p in algorithm.named_parameters()}
     for _ in range(2):
+        assert not wrapper.should_sync()
         algorithm.train_step(images(), wrapper)
         assert all(torch.equal(p, before[name]) for name, p in algorithm.named_parameters())
+    assert wrapper.should_sync()
     algorithm.train_step(images(), wrapper)
     assert not any(torch.equal(p, before[n]) for n, p in algorithm.named_parameters() if n.endswith('last.weight'))
 

@@ -6,6 +6,8 @@ from helpers.distillation_runs import run_config, scalars, train
 from helpers.distillation_toys import toy
 from mmengine.runner import Runner
 
+from mmkd.engine.hooks import TeacherEvaluationHook
+
 EMA = [dict(type='EMAHook', momentum=0.5)]
 
 
@@ -31,6 +33,19 @@ def test_the_teacher_is_evaluated_once_and_its_metrics_stand_beside_the_students
     of_teacher, of_student = (scalars(runner, f'val/{name}') for name in ('teacher/acc', 'acc'))
     assert of_teacher[0] == of_teacher[1]
     assert of_student[0] != of_student[1]
+
+
+def test_evaluating_the_teacher_draws_no_random_number_of_the_run(teacher):
+    runner = Runner.from_cfg(run_config('run', teacher))
+    runner.val_loop.dataloader  # noqa: B018  built, with what is drawn for it
+    before = torch.get_rng_state()
+    assert TeacherEvaluationHook().evaluate(runner)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_mixed_precision_is_the_students(teacher):
+    runner = Runner.from_cfg(run_config('run', teacher, val_cfg=dict(type='mmkd.DistillValLoop', fp16=True)))
+    assert runner.val_loop.fp16
 
 
 def test_the_teachers_metric_is_that_of_the_teacher_alone(teacher):

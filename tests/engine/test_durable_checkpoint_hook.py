@@ -107,6 +107,16 @@ def test_the_best_one_so_far_goes_after_the_better_one_is_written(teacher, event
     assert names('run') == sorted(f'{name}{end}' for name in kept for end in ('.pth', '_student.pth'))
 
 
+def test_a_best_one_that_is_written_again_stays(teacher):
+    """Where the same epoch is evaluated a second time, and is better."""
+    runner = train(
+        run_config('run', teacher, epochs=1, default_hooks=dict(checkpoint=dict(save_best='acc', rule='greater')))
+    )
+    (hook,) = (hook for hook in runner.hooks if isinstance(hook, DurableCheckpointHook))
+    hook.after_val_epoch(runner, dict(acc=1e9))
+    assert 'best_acc_epoch_1.pth' in names('run')
+
+
 def test_a_link_is_written_through(tmp_path):
     (tmp_path / 'disk').mkdir()
     (tmp_path / 'disk/state.pth').write_bytes(b'old')

@@ -27,7 +27,11 @@ def names(folder):
     return sorted(path.name for path in Path(folder).glob('*.pth'))
 
 
-def test_every_checkpoint_has_a_student_beside_it_and_nothing_else_is_left(teacher):
+def test_every_checkpoint_has_a_student_beside_it_and_nothing_else_is_left(teacher, monkeypatch):
+    def fail(path):
+        raise AssertionError(f'{path} was read back')
+
+    monkeypatch.setattr('mmkd.engine.hooks.student_checkpoint_hook.load_checkpoint_file', fail)
     best = dict(default_hooks=dict(checkpoint=dict(save_best='acc', rule='greater')))
     train(run_config('run', teacher, **best))
     written = names('run')

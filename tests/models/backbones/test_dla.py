@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmkd.models.backbones import DLA
+from mmkd.models.backbones.dla_layers import Root
 from mmkd.registry import MODELS
 
 # Parameters of the published classifiers of 1000 classes, without projections that nothing depends on.
@@ -125,6 +126,12 @@ def test_tree_aggregates_as_the_paper_draws_it():
         b2 = naive_block(last.tree2, b1, b1)
         expected = torch.relu(last.root.bn(last.root.conv(torch.cat([b2, b1, bottom, a], 1))))
         torch.testing.assert_close(tree(x), expected)
+
+
+def test_residual_of_a_root_is_the_last_block():
+    root = Root(6, 3, dict(type='BN'), residual=True).eval()
+    last, first = torch.randn(2, 1, 3, 4, 5)
+    torch.testing.assert_close(root(last, first), torch.relu(root.bn(root.conv(torch.cat([last, first], 1))) + last))
 
 
 def test_root_of_the_larger_networks_has_a_residual():

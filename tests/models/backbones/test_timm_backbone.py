@@ -6,6 +6,7 @@ import sys
 import pytest
 import torch
 import torch.nn.functional as F
+from mmengine.model import convert_sync_batchnorm
 from torch import nn
 
 from mmkd.models import TimmBackbone
@@ -177,6 +178,19 @@ def test_stages_behind_the_last_level_are_dropped_and_the_file_still_fits(timm, 
     assert all(map(torch.equal, outs, original(x)[:3]))
     sum(out.sum() for out in outs).backward()
     assert all(parameter.grad is not None for parameter in backbone.parameters())
+
+
+def test_norms_that_were_put_in_place_of_timms_drop_and_activate_as_those_did(timm):
+    backbone = TimmBackbone(LITE0, out_indices=(0,))
+    backbone.timm_model.bn1.drop = nn.AlphaDropout(0.0)
+    backbone.timm_model.bn1.drop.forward = lambda x: 2 * x
+    x = torch.randn(2, 3, 32, 32)
+    expected = backbone.eval()(x)
+    converted = convert_sync_batchnorm(backbone)
+    for _ in range(2):  # once, however often the mode is set
+        converted.train().eval()
+    for ours, theirs in zip(converted(x), expected, strict=True):
+        torch.testing.assert_close(ours, theirs)
 
 
 @pytest.mark.parametrize(

@@ -310,6 +310,10 @@ def test_masks_follow_the_threshold_and_stay_in_their_boxes():
         for (x1, y1, x2, y2), mask in zip(result.bboxes.long().tolist(), result.masks, strict=True):
             assert mask.sum() == ((x2 - x1) * (y2 - y1) if full else 0)
             assert mask[y1:y2, x1:x2].all() == full
+    # a probability of just the threshold is inside: 1/4
+    quarter = maps._replace(saliency=torch.zeros_like(maps.saliency))
+    (result,) = module.predict_by_feat(*quarter, batch_img_metas=metas, rescale=True, cfg=dict(cfg, mask_thr=0.25))
+    assert result.masks.any()
     # 0.4 unless said otherwise
     (default,) = module.predict_by_feat(*maps, batch_img_metas=metas, rescale=True, cfg=dict(score_thr=0.5))
     assert default.masks.any()

@@ -170,6 +170,8 @@ def test_a_resumed_run_draws_what_the_uninterrupted_one_draws():
         hub.update_info('iter', 8)
         assert module(*inputs) != values[-1]
     assert values[0] == values[1]
+    hub.update_info('iter', 6)  # and not what a run with the next seed draws an iteration earlier
+    assert VirtualNormalLoss(num_triples=20, seed=2)(*inputs) != values[0]
 
 
 @pytest.mark.parametrize(
