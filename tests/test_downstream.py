@@ -1,11 +1,8 @@
 """Configs outside of mmkd's own folders: the ten lines (which tests/docs trains), and the example project."""
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -34,13 +31,10 @@ SMALL = [
 ]
 
 
-def train_a_step(config, cwd, *options, **environment):
-    command = [sys.executable, str(TRAIN), str(config), '--cfg-options', *SMALL, *options]
-    done = subprocess.run(command, cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
-    log = done.stdout + done.stderr
-    assert 'distill.loss_cls: ' in log and 'distill.loss_fpn: ' in log and 'student.loss_mask: ' in log
-    return log
+def train_a_step(server, config, cwd, *options, **environment):
+    done = server.run([TRAIN, config, '--cfg-options', *SMALL, *options], cwd, environment)
+    assert done.code == 0, done.output[-3000:]
+    assert all(f'{name}: ' in done.output for name in ('distill.loss_cls', 'distill.loss_fpn', 'student.loss_mask'))
 
 
 @pytest.fixture
@@ -69,11 +63,11 @@ def test_the_ten_lines_are_about_ten_and_describe_a_run(ten_lines, monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_example_project_trains_from_a_copy_of_it(tmp_path):
+def test_the_example_project_trains_from_a_copy_of_it(tmp_path, server):
     project = tmp_path / 'project'
     shutil.copytree(ROOT / 'projects/nuclei_example', project)
     smaller = ["train_dataloader.dataset.pipeline.2.scale='[(96,96),(96,96)]'"]
     config = 'configs/centermask_v19_from_v39_nuclei.py'
-    train_a_step(config, project, *smaller, MMKD_DATA=str(NUCLEI.parent))
+    train_a_step(server, config, project, *smaller, MMKD_DATA=str(NUCLEI.parent))
     run = project / 'work_dirs/centermask_v19_from_v39_nuclei'
     assert (run / 'iter_1.pth').is_file() and (run / 'iter_1_student.pth').is_file()

@@ -2,7 +2,6 @@
 
 import os
 import runpy
-import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -55,10 +54,9 @@ def _forget_runs():
 
 
 @pytest.fixture(scope='session')
-def trained(tmp_path_factory):
+def trained(tmp_path_factory, server):
     """The work dir of two iterations, by the real command, started from a folder that has nothing to do with mmkd."""
     cwd = tmp_path_factory.mktemp('elsewhere')
-    command = [sys.executable, str(ROOT / 'tools/train.py'), str(TINY)]
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
+    done = server.run([ROOT / 'tools/train.py', TINY], cwd)
+    assert done.code == 0, done.output[-3000:]
     return cwd / 'work_dirs' / 'tiny_fcos'

@@ -14,14 +14,14 @@ CONFIG = """
 _base_ = {base!r}
 model = dict({model})
 """
-CONVERTERS = {
+FORMATS = {
     'centermask2': 'mmkd::centermask/centermask-lite_v19-slim-dw_fpn_ms-4x_coco.py',
-    'centermask_v1': 'mmkd::centermask/centermask1_v39_fpn_ms-3x_coco.py',
-    'deeplab_xception': 'mmkd::deeplabv3plus/deeplabv3plus_r18_120e_voc2012-513x513.py',
+    'centermask': 'mmkd::centermask/centermask1_v39_fpn_ms-3x_coco.py',
+    'deeplab-xception': 'mmkd::deeplabv3plus/deeplabv3plus_r18_120e_voc2012-513x513.py',
     'espnet': 'mmkd::espnet/espnet-c_40k_camvid-480x360.py',
-    'mobilenetv2_torchvision': 'mmkd::vnl/vnl_mobilenetv2_60k_nyu-385x385.py',
-    'skd_pspnet': 'mmkd::pspnet/pspnet_r18_40k_camvid-480x360.py',
-    'vovnet_timm': 'mmkd::centermask/centermask-lite_v19-dw_fpn_ms-4x_coco.py',
+    'mobilenetv2': 'mmkd::vnl/vnl_mobilenetv2_60k_nyu-385x385.py',
+    'skd-pspnet': 'mmkd::pspnet/pspnet_r18_40k_camvid-480x360.py',
+    'vovnet-timm': 'mmkd::centermask/centermask-lite_v19-dw_fpn_ms-4x_coco.py',
 }
 
 
@@ -101,9 +101,9 @@ def test_checkpoint_to_be_drawn(name, tool, tiny, malicious):
     assert refused(done, 'checkpoint', malicious)
 
 
-@pytest.mark.parametrize('name', CONVERTERS)
+@pytest.mark.parametrize('name', FORMATS)
 def test_file_to_be_converted(name, tool, malicious, tmp_path):
-    done = tool(f'convert/{name}', malicious, tmp_path / 'out.pth', '--config', CONVERTERS[name])
+    done = tool('convert', malicious, tmp_path / 'out.pth', '--from', name, '--config', FORMATS[name])
     assert refused(done, 'checkpoint', malicious)
     assert not (tmp_path / 'out.pth').exists()
 

@@ -1,8 +1,6 @@
 """Curves of losses and scores from the logs of runs."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -49,12 +47,14 @@ def test_there_is_a_panel_for_each_key(run, tmp_path):
     assert np.asarray(two.convert('L')).min() < 100  # something is drawn
 
 
-def test_the_tool_names_what_is_missing(run, tmp_path):
-    command = [sys.executable, str(ROOT / 'tools/visualize/curves.py'), str(run), '--out', str(tmp_path / 'out.png')]
-    done = subprocess.run([*command, '--keys', 'loss', 'mIoU'], capture_output=True, text=True)
-    assert done.returncode == 2 and '--keys: no record of mIoU' in done.stderr and 'Traceback' not in done.stderr
+def test_the_tool_names_what_is_missing(run, tmp_path, server):
+    def done(*options):
+        return server.run([ROOT / 'tools/visualize/curves.py', run, '--out', 'out.png', *options], tmp_path)
+
+    wrong = done('--keys', 'loss', 'mIoU')
+    assert wrong.code == 2 and '--keys: no record of mIoU' in wrong.output and 'Traceback' not in wrong.output
     assert not (tmp_path / 'out.png').exists()
-    assert subprocess.run([*command, '--keys', 'loss', 'coco/segm_mAP']).returncode == 0
+    assert done('--keys', 'loss', 'coco/segm_mAP').code == 0
     assert (tmp_path / 'out.png').is_file()
-    done = subprocess.run([*command, '--names', 'a', 'b'], capture_output=True, text=True)
-    assert done.returncode == 2 and '1 work dirs need as many different names' in done.stderr
+    wrong = done('--names', 'a', 'b')
+    assert wrong.code == 2 and '1 work dirs need as many different names' in wrong.output
