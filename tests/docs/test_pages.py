@@ -35,11 +35,10 @@ def test_files_named_in_the_text_exist(page):
 
 @pytest.fixture
 def folder(installed, tmp_path):
-    """An empty folder but for the installed tools and configs, and the projects."""
+    """An empty folder but for the installed tools and configs, and the projects: with data the commands would train."""
     for name in ('configs', 'tools'):
         (tmp_path / name).symlink_to(installed.site / 'mmkd/.mim' / name)
     shutil.copytree(ROOT / 'projects', tmp_path / 'projects')
-    shutil.copytree(ROOT / 'tests/data/nuclei', tmp_path / 'tests/data/nuclei')
     return tmp_path
 
 
