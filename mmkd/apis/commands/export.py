@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--size', nargs=2, type=int, metavar=('HEIGHT', 'WIDTH'), help='take images of this size only; default: any'
     )
-    parser.add_argument('--precision', choices=('float32', 'float16', 'int8'), default='float32')
+    parser.add_argument('--precision', choices=('float32', 'int8'), default='float32', help='int8 needs --dataset')
     parser.add_argument('--calibrate', help='images to calibrate int8 on; default: those of the check')
     add_cfg_options(parser)
 
@@ -49,6 +49,9 @@ def run(args: argparse.Namespace) -> None:
 
     if not args.out.endswith('.onnx'):
         raise UserError(f'out: {args.out!r} was given, a name ending in .onnx was expected')
+    if args.precision == 'int8' and args.dataset is None:
+        # what quantisation costs shows in the scores, hardly in a few images
+        raise UserError('precision: int8 was given without --dataset, which compares the scores of both models')
     try:
         from mmkd.apis.export.exporting import ExportOptions, export
     except ModuleNotFoundError as error:
