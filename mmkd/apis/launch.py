@@ -8,13 +8,13 @@ import sys
 
 import torch
 from mmengine.config import Config
-from mmengine.model import is_model_wrapper
 
 from mmkd.compat import load_checkpoints_safely
 from mmkd.utils.checkpoint import checkpoint_key, load_checkpoint_file
 from mmkd.utils.errors import CheckpointError, UserError
 from mmkd.utils.state_dict import check_start_fits, check_state_dict_fits, state_dict_of, strip_module
 from mmkd.utils.student import STUDENT_PREFIX
+from mmkd.utils.unwrap import unwrapped
 from mmkd.utils.walk import walk
 
 __all__ = ['build_runner', 'check_checkpoint', 'finish', 'prepare_launch', 'prepare_model']
@@ -101,7 +101,7 @@ def _checkpoint_keys(cfg: Config) -> dict[str, str]:
 
 def prepare_model(runner) -> None:
     """Lets a distillation algorithm build its teacher and check its losses now, while a mistake is still one line."""
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = unwrapped(runner.model)
     if hasattr(model, 'prepare'):
         model.prepare()
 
@@ -117,7 +117,7 @@ def check_checkpoint(runner) -> None:
     if runner._load_from is None:
         return
     key = '--resume' if runner._resume else 'load_from'
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = unwrapped(runner.model)
     with checkpoint_key(key):
         checkpoint = load_checkpoint_file(runner._load_from)
         state_dict = state_dict_of(checkpoint, runner._load_from)

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
 from mmengine.logging import print_log
-from mmengine.model import BaseTTAModel, is_model_wrapper
+from mmengine.model import BaseTTAModel
 from mmengine.runner import Runner
 
 from mmkd.utils.errors import UserError
 from mmkd.utils.student import load_student, student_config
+from mmkd.utils.unwrap import unwrapped
 
 from . import build, launch, preflight
 from .errors import leaves_nothing_behind, user_errors
@@ -145,9 +146,7 @@ def load_checkpoint(runner: Runner, path: str) -> None:
     Raises:
         CheckpointError: It cannot be read or does not fit; see :func:`mmkd.utils.student.load_student`.
     """
-    model = runner.model
-    if is_model_wrapper(model):
-        model = model.module
+    model = unwrapped(runner.model)
     if isinstance(model, BaseTTAModel):
         model = model.module
     load_student(model, path)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import copy
 
 from mmengine.hooks import LoggerHook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from mmkd.registry import HOOKS
 from mmkd.utils.resume import find_latest_checkpoint
+from mmkd.utils.unwrap import unwrapped
 
 from .hooks import DurableCheckpointHook
 from .optimizers import with_distill_constructor
@@ -37,7 +37,7 @@ def prepare_runner(runner: Runner) -> None:
     Raises:
         FileNotFoundError: The run is to be resumed, and ``last_checkpoint`` names a file that is gone.
     """
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = unwrapped(runner.model)
     for hook in (dict(type='mmkd.IterationSeedHook'), *getattr(model, 'runner_hooks', ())):
         if not any(isinstance(present, HOOKS.get(hook['type'])) for present in runner.hooks):
             runner.register_hook(dict(hook))

@@ -9,12 +9,12 @@ from pathlib import Path
 import torch
 from mmengine.dist import all_gather_object, all_reduce, get_rank, get_world_size
 from mmengine.hooks import CheckpointHook, Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmkd.registry import HOOKS
 from mmkd.utils.errors import RunError
+from mmkd.utils.unwrap import unwrapped
 
 __all__ = ['FiniteLossHook', 'NonFiniteError']
 
@@ -101,7 +101,7 @@ class FiniteLossHook(Hook):
         return self.is_last_train_iter(runner) or any(self.every_n_train_iters(runner, h.interval) for h in hooks)
 
     def _check_weights(self, runner: Runner, iteration: int) -> None:
-        self._stop_together(runner, iteration, list(_not_finite(_model_of(runner).state_dict())), '')
+        self._stop_together(runner, iteration, list(_not_finite(unwrapped(runner.model).state_dict())), '')
 
     def _stop_together(self, runner: Runner, iteration: int, bad: list[str], details: str) -> None:
         """Stops every process if ``bad`` has names on one of them."""
@@ -121,10 +121,6 @@ class FiniteLossHook(Hook):
         pointer = Path(runner.work_dir, 'last_checkpoint')
         last = f'The last checkpoint is {pointer.read_text()}.' if pointer.is_file() else 'There is no checkpoint yet.'
         raise NonFiniteError(f'iteration {iteration}: {message}; training was stopped. {last}')
-
-
-def _model_of(runner: Runner) -> nn.Module:
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
 
 def _number(value: Tensor | float) -> float:

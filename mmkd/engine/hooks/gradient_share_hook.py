@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from mmkd.registry import HOOKS
+from mmkd.utils.unwrap import unwrapped
 
 __all__ = ['GradientShareHook', 'gradient_shares']
 
@@ -49,7 +49,7 @@ class GradientShareHook(Hook):
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Prepares a measurement in this iteration."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped(runner.model)
         due = self.interval > 0 and (runner.iter == 0 or self.every_n_train_iters(runner, self.interval))
         if due and is_main_process() and isinstance(getattr(model, 'student', None), nn.Module):
             # the losses are in nobody's hands but here, between forward and backward

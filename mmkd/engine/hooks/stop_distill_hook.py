@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from mmkd.registry import HOOKS
+from mmkd.utils.unwrap import unwrapped
 
 __all__ = ['StopDistillHook']
 
@@ -46,7 +46,7 @@ class StopDistillHook(Hook):
         Raises:
             ValueError: The model is no distillation algorithm.
         """
-        model = _model_of(runner)
+        model = unwrapped(runner.model)
         if not hasattr(model, 'distillation_stopped'):
             raise ValueError(
                 f'StopDistillHook: an algorithm such as DenseDistill was expected, got {type(model).__name__}'
@@ -54,14 +54,10 @@ class StopDistillHook(Hook):
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
         """Stops the distillation once it is time, in a resumed run at once."""
-        model = _model_of(runner)
+        model = unwrapped(runner.model)
         if not model.distillation_stopped and runner.iter >= self._first_iteration(runner):
             model.distillation_stopped = True
             runner.logger.info(f'Distillation has been stopped, before iteration {runner.iter + 1}.')
 
     def _first_iteration(self, runner: Runner) -> int:
         return self.stop_epoch * len(runner.train_dataloader) if self.stop_iter is None else self.stop_iter
-
-
-def _model_of(runner: Runner):
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model

@@ -10,13 +10,13 @@ import torch
 from mmengine.config import Config
 from mmengine.fileio import get_file_backend
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from mmkd.registry import HOOKS
 from mmkd.utils.checkpoint import load_checkpoint_file
 from mmkd.utils.state_dict import strip_prefix
 from mmkd.utils.student import STUDENT_PREFIX, is_distillation, student_of
+from mmkd.utils.unwrap import unwrapped
 
 from .durable_checkpoint_hook import DurableCheckpointHook, write_file
 
@@ -52,7 +52,7 @@ class StudentCheckpointHook(Hook):
     def before_run(self, runner: Runner) -> None:
         """Finds out whether the run distils."""
         DurableCheckpointHook.take_over(runner)  # which says where something was saved
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped(runner.model)
         self._distils = any(name.startswith(STUDENT_PREFIX) for name, _ in model.named_parameters())
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:

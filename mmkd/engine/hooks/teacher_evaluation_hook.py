@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from mmkd.distillation.teacher.isolation import preserve_rng_state
 from mmkd.registry import HOOKS
+from mmkd.utils.unwrap import unwrapped
 
 __all__ = ['TeacherEvaluationHook']
 
@@ -50,7 +50,7 @@ class TeacherEvaluationHook(Hook):
         """
         if self.metrics is not None:
             return self.metrics
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped(runner.model)
         teacher = getattr(model, 'teacher', None)
         if teacher is None:
             raise TypeError(f'TeacherEvaluationHook: a model with a teacher was expected, got {type(model).__name__}')

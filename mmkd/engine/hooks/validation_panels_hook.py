@@ -10,10 +10,10 @@ import mmcv
 import numpy as np
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from mmkd.registry import HOOKS
+from mmkd.utils.unwrap import unwrapped
 from mmkd.visualization.agreement import compare_scenes
 from mmkd.visualization.scene import Scene, depth_range, draw_scene, ground_truth, predicted_scene
 from mmkd.visualization.side_by_side import titled_row
@@ -92,7 +92,7 @@ class ValidationPanelsHook(Hook):
         return titled_row(panels)
 
     def _ask_teacher(self, runner: Runner, data_batch: Any) -> None:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped(runner.model)
         teacher = getattr(model, 'teacher', None)
         try:
             samples = teacher.val_step(data_batch)

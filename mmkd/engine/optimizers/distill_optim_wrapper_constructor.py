@@ -7,13 +7,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from mmengine.model import is_model_wrapper
 from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper, OptimWrapperDict, build_optim_wrapper
 from torch import nn
 from torch.optim import Optimizer
 
 from mmkd.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from mmkd.utils.student import STUDENT_PREFIX
+from mmkd.utils.unwrap import unwrapped
 
 from .distill_optim_wrapper import DistillOptimWrapper
 
@@ -68,7 +68,7 @@ class DistillOptimWrapperConstructor:
             ValueError: There is a discriminator without an optimizer; or the student's constructor makes several
                 optimizers.
         """
-        algorithm = model.module if is_model_wrapper(model) else model
+        algorithm = unwrapped(model)
         adversary = vars(algorithm).get('adversary')  # not one of the student's attributes
         if not hasattr(algorithm, 'student') or (self.discriminator is not None and adversary is None):
             kind = 'DenseDistill' if self.discriminator is None else 'AdversarialDistill'
