@@ -4,7 +4,7 @@ The names are loaded on first use, so that a command line's ``--help``, or its m
 does not wait for PyTorch.
 """
 
-from importlib import import_module
+from mmkd.utils.lazy import lazy_names
 
 _PUBLIC = {
     'load_config': 'config',
@@ -14,13 +14,4 @@ _PUBLIC = {
 }
 
 __all__ = list(_PUBLIC)
-
-
-def __getattr__(name: str):
-    if name in _PUBLIC:
-        return getattr(import_module(f'{__name__}.{_PUBLIC[name]}'), name)
-    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
-
-
-def __dir__():
-    return sorted([*globals(), *_PUBLIC])
+__getattr__, __dir__ = lazy_names(__name__, _PUBLIC)

@@ -4,7 +4,7 @@ The names are loaded on first use, so that a command line's ``--help``, or its m
 does not wait for PyTorch.
 """
 
-from importlib import import_module
+from .lazy import lazy_names
 
 _PUBLIC = {
     'check_state_dict_fits': 'state_dict',
@@ -15,13 +15,4 @@ _PUBLIC = {
 }
 
 __all__ = list(_PUBLIC)
-
-
-def __getattr__(name: str):
-    if name in _PUBLIC:
-        return getattr(import_module(f'{__name__}.{_PUBLIC[name]}'), name)
-    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
-
-
-def __dir__():
-    return sorted([*globals(), *_PUBLIC])
+__getattr__, __dir__ = lazy_names(__name__, _PUBLIC)
