@@ -8,7 +8,7 @@ from mmdet.models.backbones import MobileNetV2 as MMDetMobileNetV2
 
 from mmkd.registry import MODELS
 
-from .pretrained import load_pretrained_backbone, without_pretrained
+from .pretrained import pretrained_last
 from .upstream import UpstreamBackbone
 
 __all__ = ['MobileNetV2']
@@ -45,7 +45,5 @@ class MobileNetV2(UpstreamBackbone, MMDetMobileNetV2):
             FileNotFoundError: The file of ``dict(type='Pretrained', checkpoint=...)`` does not exist.
             ValueError: It does not have all weights of this backbone.
         """
-        with without_pretrained(self) as pretrained:
+        with pretrained_last(self):
             super().init_weights()
-        for config in pretrained:
-            load_pretrained_backbone(self, **{key: value for key, value in config.items() if key != 'type'})

@@ -15,23 +15,30 @@ from mmkd.utils.state_dict import check_state_dict_fits, rename_by_rules, state_
 
 from .original_names import BACKBONE_RULES
 
-__all__ = ['load_pretrained_backbone', 'without_pretrained']
+__all__ = ['load_pretrained_backbone', 'pretrained_last']
 
 
 @contextmanager
-def without_pretrained(module: BaseModule) -> Iterator[list[dict]]:
-    """Takes the ``Pretrained`` entries out of ``module.init_cfg`` while the block runs, and yields them.
+def pretrained_last(module: BaseModule) -> Iterator[None]:
+    """Takes the ``Pretrained`` entries out of ``module.init_cfg`` while the block runs, and then loads their files.
 
-    A module that was initialised before has none, as mmengine initialises once.
+    Not again into a module that was initialised before, as mmengine initialises once.
+
+    Raises:
+        FileNotFoundError: The file of ``dict(type='Pretrained', checkpoint=...)`` does not exist.
+        ValueError: It does not have all weights of this backbone.
     """
     init_cfg = module.init_cfg
     configs = init_cfg if isinstance(init_cfg, list) else [init_cfg] if init_cfg else []
     pretrained = [config for config in configs if config['type'] in ('Pretrained', PretrainedInit)]
     module.init_cfg = [config for config in configs if config not in pretrained]
+    to_load = [] if module.is_init else pretrained
     try:
-        yield [] if module.is_init else pretrained
+        yield
     finally:
         module.init_cfg = init_cfg
+    for config in to_load:
+        load_pretrained_backbone(module, **{key: value for key, value in config.items() if key != 'type'})
 
 
 def load_pretrained_backbone(module: nn.Module, checkpoint: str, prefix: str | None = None, **kwargs) -> None:

@@ -8,7 +8,7 @@ from mmengine.model import BaseModule
 from mmengine.model.weight_init import constant_init
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from .pretrained import load_pretrained_backbone, without_pretrained
+from .pretrained import pretrained_last
 
 __all__ = ['StagedBackbone']
 
@@ -64,13 +64,11 @@ class StagedBackbone(BaseModule):
             FileNotFoundError: The file of ``dict(type='Pretrained', checkpoint=...)`` does not exist.
             ValueError: It does not have all weights of this backbone.
         """
-        with without_pretrained(self) as pretrained:
+        with pretrained_last(self):
             super().init_weights()
-        for module in self.modules():
-            if hasattr(module, 'conv_offset'):
-                constant_init(module.conv_offset, 0)
-        for config in pretrained:
-            load_pretrained_backbone(self, **{key: value for key, value in config.items() if key != 'type'})
+            for module in self.modules():
+                if hasattr(module, 'conv_offset'):
+                    constant_init(module.conv_offset, 0)
 
     def train(self, mode: bool = True) -> StagedBackbone:
         """As ``nn.Module.train``, but what is frozen stays in eval mode."""
