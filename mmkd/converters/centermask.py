@@ -6,7 +6,7 @@ from torch import nn
 
 from mmkd.models.backbones.original_names import BACKBONE_RULES, PREFIX
 
-from .centermask2 import WEIGHT, numbered, tower
+from .centermask2 import WEIGHT, head_rules, numbered
 from .format import BACKBONE, COUNTER, FORMATS, Conversion, Format
 
 __all__ = ['FROZEN_BN_EPS', 'CenterMaskFormat']
@@ -14,7 +14,6 @@ __all__ = ['FROZEN_BN_EPS', 'CenterMaskFormat']
 FROZEN_BN_EPS = 1e-5
 
 FPN = r'backbone\.fpn\.'
-FCOS = r'rpn\.head\.'
 MASK = r'roi_heads\.mask\.'
 MASK_IOU = r'roi_heads\.maskiou\.'
 
@@ -26,17 +25,9 @@ RULES = (
     (FPN + r'fpn_inner([234])\.' + WEIGHT, numbered('neck.lateral_convs.{}.conv.{}', 2)),
     (FPN + r'fpn_layer([234])\.' + WEIGHT, numbered('neck.fpn_convs.{}.conv.{}', 2)),
     (FPN + r'top_blocks\.p([67])\.' + WEIGHT, numbered('neck.fpn_convs.{}.conv.{}', 3)),
-    (FCOS + r'(?P<tower>cls|bbox)_tower\.(?P<index>\d+)\.(?P<rest>weight|bias)', tower),
-    (FCOS + r'cls_logits\.' + WEIGHT, r'bbox_head.conv_cls.\1'),
-    (FCOS + r'bbox_pred\.' + WEIGHT, r'bbox_head.conv_reg.\1'),
-    (FCOS + r'centerness\.' + WEIGHT, r'bbox_head.conv_centerness.\1'),
-    (FCOS + r'scales\.(\d+)\.scale', r'bbox_head.scales.\1.scale'),
-    (MASK + r'feature_extractor\.mask_fcn(\d+)\.' + WEIGHT, numbered('roi_head.mask_head.convs.{}.conv.{}', 1)),
-    (MASK + r'feature_extractor\.spatialAtt\.conv\.weight', 'roi_head.mask_head.spatial_attention.conv.weight'),
+    *head_rules(r'rpn\.head\.', 'centerness', MASK + r'feature_extractor\.', MASK_IOU + r'feature_extractor\.'),
     (MASK + r'predictor\.conv5_mask\.' + WEIGHT, r'roi_head.mask_head.upsample.\1'),
     (MASK + r'predictor\.mask_fcn_logits\.' + WEIGHT, r'roi_head.mask_head.conv_logits.\1'),
-    (MASK_IOU + r'feature_extractor\.maskiou_fcn(\d+)\.' + WEIGHT, numbered('roi_head.mask_iou_head.convs.{}.{}', 1)),
-    (MASK_IOU + r'feature_extractor\.maskiou_fc(\d+)\.' + WEIGHT, numbered('roi_head.mask_iou_head.fcs.{}.{}', 1)),
     (MASK_IOU + r'predictor\.maskiou\.' + WEIGHT, r'roi_head.mask_iou_head.fc_mask_iou.\1'),
 )
 WITH_BACKGROUND = ('roi_head.mask_head.conv_logits.', 'roi_head.mask_iou_head.fc_mask_iou.')

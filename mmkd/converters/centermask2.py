@@ -8,7 +8,7 @@ from mmkd.models.backbones.original_names import BACKBONE_RULES, PREFIX
 
 from .format import FORMATS, Format
 
-__all__ = ['CenterMask2Format', 'numbered', 'tower']
+__all__ = ['WEIGHT', 'CenterMask2Format', 'head_rules', 'numbered']
 
 TOWERS = {'cls': 'cls_convs', 'bbox': 'reg_convs'}
 
@@ -26,7 +26,28 @@ def numbered(template: str, first: int):
     return lambda match: template.format(int(match[1]) - first, match[2])
 
 
-FCOS = r'proposal_generator\.fcos_head\.'
+def head_rules(fcos: str, centerness: str, mask: str, mask_iou: str) -> tuple:
+    """What the heads of CenterMask are called in both of its code bases.
+
+    Args:
+        fcos: What precedes the names in the FCOS head.
+        centerness: The name of its branch for centerness.
+        mask: What precedes the names of the convolutions in the mask head.
+        mask_iou: What precedes those in the mask IoU head.
+    """
+    return (
+        (fcos + r'(?P<tower>cls|bbox)_tower\.(?P<index>\d+)\.(?P<rest>weight|bias)', tower),
+        (fcos + r'cls_logits\.' + WEIGHT, r'bbox_head.conv_cls.\1'),
+        (fcos + r'bbox_pred\.' + WEIGHT, r'bbox_head.conv_reg.\1'),
+        (fcos + centerness + r'\.' + WEIGHT, r'bbox_head.conv_centerness.\1'),
+        (fcos + r'scales\.(\d+)\.scale', r'bbox_head.scales.\1.scale'),
+        (mask + r'mask_fcn(\d+)\.' + WEIGHT, numbered('roi_head.mask_head.convs.{}.conv.{}', 1)),
+        (mask + r'spatialAtt\.conv\.weight', 'roi_head.mask_head.spatial_attention.conv.weight'),
+        (mask_iou + r'maskiou_fcn(\d+)\.' + WEIGHT, numbered('roi_head.mask_iou_head.convs.{}.{}', 1)),
+        (mask_iou + r'maskiou_fc(\d+)\.' + WEIGHT, numbered('roi_head.mask_iou_head.fcs.{}.{}', 1)),
+    )
+
+
 MASK = r'roi_heads\.mask_head\.'
 MASK_IOU = r'roi_heads\.maskiou_head\.'
 WEIGHT = r'(weight|bias)'
@@ -58,17 +79,9 @@ RULES = (
     (r'backbone\.fpn_lateral([345])\.' + WEIGHT, numbered('neck.lateral_convs.{}.conv.{}', 3)),
     (r'backbone\.fpn_output([345])\.' + WEIGHT, numbered('neck.fpn_convs.{}.conv.{}', 3)),
     (r'backbone\.top_block\.p([67])\.' + WEIGHT, numbered('neck.fpn_convs.{}.conv.{}', 3)),
-    (FCOS + r'(?P<tower>cls|bbox)_tower\.(?P<index>\d+)\.(?P<rest>weight|bias)', tower),
-    (FCOS + r'cls_logits\.' + WEIGHT, r'bbox_head.conv_cls.\1'),
-    (FCOS + r'bbox_pred\.' + WEIGHT, r'bbox_head.conv_reg.\1'),
-    (FCOS + r'ctrness\.' + WEIGHT, r'bbox_head.conv_centerness.\1'),
-    (FCOS + r'scales\.(\d+)\.scale', r'bbox_head.scales.\1.scale'),
-    (MASK + r'mask_fcn(\d+)\.' + WEIGHT, numbered('roi_head.mask_head.convs.{}.conv.{}', 1)),
-    (MASK + r'spatialAtt\.conv\.weight', 'roi_head.mask_head.spatial_attention.conv.weight'),
+    *head_rules(r'proposal_generator\.fcos_head\.', 'ctrness', MASK, MASK_IOU),
     (MASK + r'deconv\.' + WEIGHT, r'roi_head.mask_head.upsample.\1'),
     (MASK + r'predictor\.' + WEIGHT, r'roi_head.mask_head.conv_logits.\1'),
-    (MASK_IOU + r'maskiou_fcn(\d+)\.' + WEIGHT, numbered('roi_head.mask_iou_head.convs.{}.{}', 1)),
-    (MASK_IOU + r'maskiou_fc(\d+)\.' + WEIGHT, numbered('roi_head.mask_iou_head.fcs.{}.{}', 1)),
     (MASK_IOU + r'maskiou\.' + WEIGHT, r'roi_head.mask_iou_head.fc_mask_iou.\1'),
 )
 
