@@ -1,5 +1,6 @@
 """What the tests of the RoI head share: golden ground truth, a small head, and a batch for it."""
 
+import copy
 import json
 
 import numpy as np
@@ -10,11 +11,11 @@ from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 
 from helpers.golden import GOLDENS, golden_arrays
+from helpers.tiny_center_mask import CHANNELS, RCNN_TRAIN_CFG, ROI_EXTRACTOR
 from mmkd.registry import MODELS
 
 TRAIN_GOLDEN = 'centermask2/D_train_lite-V-19-slim-dw-eSE'
 INFER_GOLDEN = 'centermask2/C_infer_lite-V-19-slim-dw-eSE_im1'
-CHANNELS = 8
 NUM_CLASSES = 3
 
 
@@ -72,12 +73,7 @@ def make_roi_head(**changes):
     """A CenterMask RoI head of few channels, on strides 8, 16 and 32; ``changes`` replace whole parts of its config."""
     cfg = ConfigDict(
         type='CenterMaskRoIHead',
-        mask_roi_extractor=dict(
-            type='AdaptiveRoIExtractor',
-            roi_layer=dict(type='RoIAlign', output_size=14, sampling_ratio=0, aligned=True),
-            out_channels=CHANNELS,
-            featmap_strides=[8, 16, 32],
-        ),
+        mask_roi_extractor=copy.deepcopy(ROI_EXTRACTOR),
         mask_head=dict(
             type='SpatialAttentionMaskHead',
             num_convs=2,
@@ -93,13 +89,7 @@ def make_roi_head(**changes):
             fc_out_channels=16,
             num_classes=NUM_CLASSES,
         ),
-        train_cfg=dict(
-            assigner=dict(
-                type='MaxIoUAssigner', pos_iou_thr=0.5, neg_iou_thr=0.5, min_pos_iou=0.5, match_low_quality=False
-            ),
-            sampler=dict(type='RandomSampler', num=512, pos_fraction=0.25, add_gt_as_proposals=True),
-            mask_size=28,
-        ),
+        train_cfg=copy.deepcopy(RCNN_TRAIN_CFG),
         test_cfg=dict(mask_thr_binary=0.5),
     )
     cfg.update(changes)

@@ -14,6 +14,17 @@ from mmkd.registry import MODELS
 
 CHANNELS = 8
 NMS = dict(type='nms', iou_threshold=0.6)
+ROI_EXTRACTOR = dict(
+    type='mmkd.AdaptiveRoIExtractor',
+    roi_layer=dict(type='RoIAlign', output_size=14, sampling_ratio=0, aligned=True),
+    out_channels=CHANNELS,
+    featmap_strides=[8, 16, 32],
+)
+RCNN_TRAIN_CFG = dict(
+    assigner=dict(type='MaxIoUAssigner', pos_iou_thr=0.5, neg_iou_thr=0.5, min_pos_iou=0.5, match_low_quality=False),
+    sampler=dict(type='RandomSampler', num=512, pos_fraction=0.25, add_gt_as_proposals=True),
+    mask_size=28,
+)
 
 
 def tiny_config(num_classes: int = 3, **overrides) -> dict:
@@ -47,12 +58,7 @@ def tiny_config(num_classes: int = 3, **overrides) -> dict:
         ),
         roi_head=dict(
             type='mmkd.CenterMaskRoIHead',
-            mask_roi_extractor=dict(
-                type='mmkd.AdaptiveRoIExtractor',
-                roi_layer=dict(type='RoIAlign', output_size=14, sampling_ratio=0, aligned=True),
-                out_channels=CHANNELS,
-                featmap_strides=[8, 16, 32],
-            ),
+            mask_roi_extractor=ROI_EXTRACTOR,
             mask_head=dict(
                 type='mmkd.SpatialAttentionMaskHead',
                 num_convs=1,
@@ -73,13 +79,7 @@ def tiny_config(num_classes: int = 3, **overrides) -> dict:
         ),
         train_cfg=dict(
             rpn_proposal=dict(score_thr=0.05, nms_pre=1000, nms=NMS, max_per_img=100),
-            rcnn=dict(
-                assigner=dict(
-                    type='MaxIoUAssigner', pos_iou_thr=0.5, neg_iou_thr=0.5, min_pos_iou=0.5, match_low_quality=False
-                ),
-                sampler=dict(type='RandomSampler', num=512, pos_fraction=0.25, add_gt_as_proposals=True),
-                mask_size=28,
-            ),
+            rcnn=RCNN_TRAIN_CFG,
         ),
         test_cfg=dict(
             bbox=dict(score_thr=0.05, nms_pre=1000, min_bbox_size=-1, nms=NMS, max_per_img=50),
