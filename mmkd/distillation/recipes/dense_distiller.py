@@ -120,6 +120,11 @@ class DenseDistiller(ConfigurableDistiller):
             except (TypeError, ValueError) as error:
                 raise ValueError(f'{self.title(name)}.loss: {error}') from error
             _check_numbers(config, f'{self.title(name)}.loss')  # mmrazor's losses take any
+            if getattr(built[name], 'takes_levels', False):  # called level by level, unnoticed
+                raise ValueError(
+                    f'{self.title(name)}.loss: takes_levels of {type(built[name]).__name__} says nothing; a loss gets '
+                    'all levels at once where the arguments of its forward are called levels_S and levels_T'
+                )
         return built
 
     def init_weights(self) -> None:

@@ -84,6 +84,12 @@ def test_a_loss_may_take_all_levels_and_its_parameters_are_trained(reduce, divis
     assert 'distiller.distill_losses.loss_x.factors' in algorithm.state_dict()
 
 
+def test_a_loss_that_asks_for_all_levels_in_the_former_way_is_refused(monkeypatch):
+    monkeypatch.setattr(AllLevels, 'takes_levels', True, raising=False)
+    with pytest.raises(ValueError, match='distill.x.loss: takes_levels of AllLevels .* called levels_S and levels_T'):
+        build(taps='neck', loss=dict(type='AllLevels'))
+
+
 def test_a_further_tap_is_an_argument_of_the_loss():
     scores = dict(side='teacher', source='bbox_head.conv_cls')
     algorithm = build(taps='neck', levels=(0, 2), inputs=dict(scores_T=scores), loss=dict(type='ScoredByTheTeacher'))
