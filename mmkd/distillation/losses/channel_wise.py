@@ -29,16 +29,10 @@ def channel_wise_divergence(
         student: Logits or features (N, C, *).
         teacher: Logits or features (N, C, *). They get no gradient.
         temperature: T, above 0.
-        align: What is done about different spatial sizes. ``'none'``: an error; ``'student'``: the teacher's map is
-            resized to the student's size; ``'teacher'``: the other way round. Bilinear.
-        align_corners: As in ``F.interpolate``.
+        align, align_corners: See :func:`~mmkd.distillation.losses.functional.align_size`.
 
     Returns:
-        A scalar, float32 (or float64 if the student is).
-
-    Raises:
-        TypeError: an input is not a tensor.
-        ValueError: an option is unknown, or the shapes do not fit.
+        A scalar; its precision and what raises: see :func:`~mmkd.distillation.losses.functional.distillation_loss`.
 
     Example:
         >>> import torch

@@ -52,16 +52,10 @@ def dist_loss(
         intra_weight: Factor on the relations between pixels.
         mask: (N, *), bool or weights of at least 0: pixels of weight 0 do not count. A batch without a counting pixel
             gives 0. Has the size the maps have after ``align``.
-        align: What is done about different spatial sizes. ``'none'``: an error; ``'student'``: the teacher's logits are
-            resized to the student's size; ``'teacher'``: the other way round. Bilinear.
-        align_corners: As in ``F.interpolate``.
+        align, align_corners: See :func:`~mmkd.distillation.losses.functional.align_size`.
 
     Returns:
-        A scalar, float32 (or float64 if the student is).
-
-    Raises:
-        TypeError: an input is not a tensor.
-        ValueError: an option is unknown, or the shapes do not fit.
+        A scalar; its precision and what raises: see :func:`~mmkd.distillation.losses.functional.distillation_loss`.
 
     Example:
         >>> import torch

@@ -120,11 +120,7 @@ def fgd_focal_loss(
         reduction: ``'mean'`` or ``'batch_sum'``.
 
     Returns:
-        A scalar, float32 (or float64 if the student is).
-
-    Raises:
-        TypeError: an input is not a tensor.
-        ValueError: an option is unknown, or the shapes do not fit.
+        A scalar; its precision and what raises: see :func:`~mmkd.distillation.losses.functional.distillation_loss`.
 
     Example:
         >>> import torch
@@ -192,11 +188,7 @@ def fgd_global_loss(
         reduction: ``'mean'``, or ``'batch_sum'``: the sum divided by N.
 
     Returns:
-        A scalar, float32 (or float64 if the student is).
-
-    Raises:
-        TypeError: an input is not a tensor.
-        ValueError: an option is unknown, or the shapes do not fit.
+        A scalar; its precision and what raises: see :func:`~mmkd.distillation.losses.functional.distillation_loss`.
 
     Example:
         >>> import torch
@@ -235,9 +227,7 @@ class FGDLoss(DistillationLoss):
         fg_weight, bg_weight, attention_weight, temperature: See :func:`fgd_focal_loss`.
         global_weight: Factor on the global part; 0 leaves it out.
         reduction: See :func:`fgd_focal_loss`.
-        align: What is done about different spatial sizes. ``'none'``: an error; ``'student'``: the teacher's map is
-            resized to the student's size; ``'teacher'``: the other way round. Bilinear.
-        align_corners: As in ``F.interpolate``.
+        align, align_corners: See :func:`~mmkd.distillation.losses.functional.align_size`.
         loss_weight: Factor on the loss.
 
     Raises:

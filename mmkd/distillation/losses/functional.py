@@ -32,6 +32,13 @@ def distillation_loss(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
     No gradient reaches the teacher; autocast is off inside; both tensors have the student's precision, at least
     float32. Gradients reach the student in the dtype it came in.
+
+    Returns:
+        The function, which gives a scalar, float32 (or float64 if the student is).
+
+    Raises:
+        TypeError: (the function) an input is not a tensor.
+        ValueError: (the function) an option is unknown, or the shapes do not fit.
     """
 
     @functools.wraps(function)
@@ -133,7 +140,15 @@ def check_batch(
 
 
 def align_size(student: Tensor, teacher: Tensor, align: str, align_corners: bool, loss: str) -> tuple[Tensor, Tensor]:
-    """Brings two maps (N, C, H, W) to one spatial size, that of the net named by ``align``, bilinearly.
+    """Brings two maps (N, C, H, W) to one spatial size.
+
+    Args:
+        student: The student's map.
+        teacher: The teacher's map.
+        align: What is done about different sizes. ``'none'``: an error; ``'student'``: the teacher's map is resized to
+            the student's size; ``'teacher'``: the other way round. Bilinear.
+        align_corners: As in ``F.interpolate``.
+        loss: For messages.
 
     Raises:
         ValueError: the sizes differ and ``align`` is ``'none'``, or they are not two-dimensional maps.

@@ -44,17 +44,11 @@ def localization_distillation_loss(
         weight: (N, H, W), at least 0: how much each location counts; None: all alike. A batch of weight 0 gives 0. Has
             the size the maps have after ``align``.
         temperature: T, above 0.
-        align: What is done about different spatial sizes. ``'none'``: an error; ``'student'``: the teacher's logits are
-            resized to the student's size; ``'teacher'``: the other way round. Bilinear. (Distances count in strides:
+        align, align_corners: See :func:`~mmkd.distillation.losses.functional.align_size`. (Distances count in strides:
             maps of different strides do not mean the same.)
-        align_corners: As in ``F.interpolate``.
 
     Returns:
-        A scalar, float32 (or float64 if the student is).
-
-    Raises:
-        TypeError: an input is not a tensor.
-        ValueError: an option is unknown, or the shapes do not fit.
+        A scalar; its precision and what raises: see :func:`~mmkd.distillation.losses.functional.distillation_loss`.
 
     Example:
         >>> import torch

@@ -76,19 +76,14 @@ def pixel_wise_loss(
         reduction: See the table.
         mask: (N, *), bool or weights of at least 0; pixels of weight 0 do not count. A batch without a counting pixel
             gives 0. Has the size the maps have after ``align``.
-        align: What is done about different spatial sizes. ``'none'``: an error; ``'student'``: the teacher's logits are
-            resized to the student's size; ``'teacher'``: the other way round. Bilinear.
-        align_corners: As in ``F.interpolate``. True in both codes of Structured Knowledge Distillation.
+        align, align_corners: See :func:`~mmkd.distillation.losses.functional.align_size`. ``align_corners`` is True
+            in both codes of Structured Knowledge Distillation.
         legacy_unpermuted: The released code up to December 2019 reshaped (N, C, H, W) to (-1, C) without moving the
             channel axis, so that its softmax ran over C neighbouring values of one row instead of over the classes.
             Only for reproducing numbers of that time; softmax only, no mask.
 
     Returns:
-        A scalar, float32 (or float64 if the student is).
-
-    Raises:
-        TypeError: an input is not a tensor.
-        ValueError: an option is unknown, or the shapes do not fit.
+        A scalar; its precision and what raises: see :func:`~mmkd.distillation.losses.functional.distillation_loss`.
 
     Example:
         >>> import torch

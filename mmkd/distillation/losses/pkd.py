@@ -28,16 +28,10 @@ def pkd_loss(student: Tensor, teacher: Tensor, align: str = 'none', align_corner
     Args:
         student: Features (N, C, *). Where its C differs from the teacher's, a connector goes before the loss.
         teacher: Features (N, C, *). They get no gradient.
-        align: What is done about different spatial sizes. ``'none'``: an error; ``'student'``: the teacher's map is
-            resized to the student's size; ``'teacher'``: the other way round. Bilinear.
-        align_corners: As in ``F.interpolate``.
+        align, align_corners: See :func:`~mmkd.distillation.losses.functional.align_size`.
 
     Returns:
-        A scalar, float32 (or float64 if the student is).
-
-    Raises:
-        TypeError: an input is not a tensor.
-        ValueError: an option is unknown, or the shapes do not fit.
+        A scalar; its precision and what raises: see :func:`~mmkd.distillation.losses.functional.distillation_loss`.
 
     Example:
         >>> import torch
