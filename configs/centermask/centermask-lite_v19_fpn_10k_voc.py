@@ -1,10 +1,5 @@
 # CenterMask-Lite, VoVNetV2-19, on VOC 2012.
-_base_ = [
-    '../_base_/models/centermask-lite_fpn.py',
-    '../_base_/datasets/voc_instance.py',
-    '../_base_/schedules/iter_10k.py',
-    '../_base_/det_runtime.py',
-]
+_base_ = ['../_base_/models/centermask-lite_fpn.py', '../_base_/settings/voc_instance_10k.py']
 
 num_classes = 20
 # ImageNet weights of the original, see README.md. The environment variable MMKD_PRETRAINED names another folder.
@@ -16,4 +11,3 @@ model = dict(
     bbox_head=dict(num_classes=num_classes),
     roi_head=dict(mask_head=dict(num_classes=num_classes), mask_iou_head=dict(num_classes=num_classes)),
 )
-default_hooks = dict(checkpoint=dict(interval=1000))

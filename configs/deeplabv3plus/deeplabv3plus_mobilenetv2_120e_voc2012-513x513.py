@@ -1,10 +1,5 @@
 # DeepLabV3+ with MobileNetV2 on VOC 2012, without a teacher.
-_base_ = [
-    '../_base_/models/deeplabv3plus_mobilenetv2.py',
-    '../_base_/datasets/voc2012_513x513.py',
-    '../_base_/schedules/poly_120e_voc2012.py',
-    '../_base_/seg_runtime.py',
-]
+_base_ = ['../_base_/models/deeplabv3plus_mobilenetv2.py', '../_base_/settings/voc2012_120e.py']
 
 # ImageNet weights, see README.md. The environment variable MMKD_PRETRAINED names another folder.
 model = dict(
@@ -13,4 +8,3 @@ model = dict(
         init_cfg=dict(type='Pretrained', checkpoint='{{$MMKD_PRETRAINED:checkpoints}}/mobilenet_v2_torchvision.pth')
     ),
 )
-default_hooks = dict(checkpoint=dict(interval=2440))

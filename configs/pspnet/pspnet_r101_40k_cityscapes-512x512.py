@@ -1,10 +1,5 @@
 # PSPNet with ResNet-101 on Cityscapes: the teacher.
-_base_ = [
-    '../_base_/models/pspnet_r101-d8.py',
-    '../_base_/datasets/cityscapes_512x512.py',
-    '../_base_/schedules/poly_40k.py',
-    '../_base_/seg_runtime.py',
-]
+_base_ = ['../_base_/models/pspnet_r101-d8.py', '../_base_/settings/cityscapes_40k.py']
 
 # ImageNet weights, see README.md. The environment variable MMKD_PRETRAINED names another folder.
 model = dict(

@@ -1,10 +1,5 @@
 # Virtual normal learning on NYUv2, MobileNetV2: the student.
-_base_ = [
-    '../_base_/models/vnl_mobilenetv2.py',
-    '../_base_/datasets/nyu_385x385.py',
-    '../_base_/schedules/poly_60k_depth.py',
-    '../_base_/depth_runtime.py',
-]
+_base_ = ['../_base_/models/vnl_mobilenetv2.py', '../_base_/settings/nyu_60k.py']
 
 # ImageNet weights, see README.md. The environment variable MMKD_PRETRAINED names another folder.
 model = dict(
@@ -13,4 +8,3 @@ model = dict(
         init_cfg=dict(type='Pretrained', checkpoint='{{$MMKD_PRETRAINED:checkpoints}}/mobilenet_v2_mmdet.pth')
     ),
 )
-sync_bn = 'torch'

@@ -3,7 +3,7 @@
 #     images/{train,val,test}/*.jpg, annotations/{train,val,test}/*.png
 # For the original folders, change data_prefix (img_path='train', seg_map_path='trainannot') and img_suffix ('.png').
 # For 12 classes, see camvid12.py.
-_base_ = './segmentation_loaders.py'
+_base_ = './segmentation.py'
 
 dataset_type = 'mmkd.CamVidDataset'
 data_root = '{{$MMKD_DATA:data}}/camvid/'
@@ -20,11 +20,6 @@ train_pipeline = [
     dict(type='RandomFlip', prob=0.5),
     dict(type='PackSegInputs'),
 ]
-test_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadAnnotations'),
-    dict(type='PackSegInputs'),
-]
 
 train_dataloader = dict(
     dataset=dict(
@@ -37,23 +32,12 @@ train_dataloader = dict(
 )
 val_dataloader = dict(
     dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
+        train_dataloader['dataset'],
         data_prefix=dict(img_path='images/val', seg_map_path='annotations/val'),
-        img_suffix=img_suffix,
         test_mode=True,
-        pipeline=test_pipeline,
+        pipeline={{_base_.test_pipeline}},
     ),
 )
 test_dataloader = dict(
-    dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        data_prefix=dict(img_path='images/test', seg_map_path='annotations/test'),
-        img_suffix=img_suffix,
-        test_mode=True,
-        pipeline=test_pipeline,
-    ),
+    dataset=dict(val_dataloader['dataset'], data_prefix=dict(img_path='images/test', seg_map_path='annotations/test')),
 )
-val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
-test_evaluator = val_evaluator

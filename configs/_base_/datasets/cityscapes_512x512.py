@@ -1,6 +1,6 @@
 # Cityscapes, trained on crops of 512 x 512 at 0.7 to 2.1 of the size, as for structured knowledge distillation; tested
 # on whole images. The data lie in cityscapes/ below the folder that MMKD_DATA names, else data/.
-_base_ = './segmentation_loaders.py'
+_base_ = './segmentation.py'
 
 dataset_type = 'CityscapesDataset'
 data_root = '{{$MMKD_DATA:data}}/cityscapes/'
@@ -16,11 +16,6 @@ train_pipeline = [
     dict(type='RandomFlip', prob=0.5),
     dict(type='PackSegInputs'),
 ]
-test_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadAnnotations'),
-    dict(type='PackSegInputs'),
-]
 
 train_dataloader = dict(
     dataset=dict(
@@ -33,13 +28,10 @@ train_dataloader = dict(
 val_dataloader = dict(
     num_workers=4,
     dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
+        train_dataloader['dataset'],
         data_prefix=dict(img_path='leftImg8bit/val', seg_map_path='gtFine/val'),
         test_mode=True,
-        pipeline=test_pipeline,
+        pipeline={{_base_.test_pipeline}},
     ),
 )
 test_dataloader = val_dataloader
-val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
-test_evaluator = val_evaluator

@@ -44,10 +44,8 @@ train_dataloader = dict(
 )
 val_dataloader = dict(
     dataset=dict(
-        type='mmkd.DepthFolder',
-        data_root=data_root,
+        train_dataloader['dataset'],
         data_prefix=dict(img_path='images/test', depth_map_path='annotations/test'),
-        intrinsics=intrinsics,
         test_mode=True,
         pipeline=test_pipeline,
     ),

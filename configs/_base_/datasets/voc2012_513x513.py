@@ -1,7 +1,7 @@
 # PASCAL VOC 2012 segmentation: trained on the 1,464 images of train, tested on whole images of val. Crops of 513 x 513
 # at half to twice the size, as in DeepLabV3+-KD. The folder with JPEGImages, SegmentationClass and ImageSets lies in
 # VOCdevkit/VOC2012 below the folder that MMKD_DATA names, else data/. For folders by split, see voc2012_folders.py.
-_base_ = './segmentation_loaders.py'
+_base_ = './segmentation.py'
 
 dataset_type = 'PascalVOCDataset'
 data_root = '{{$MMKD_DATA:data}}/VOCdevkit/VOC2012/'
@@ -43,14 +43,10 @@ train_dataloader = dict(
 )
 val_dataloader = dict(
     dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        data_prefix=dict(img_path=img_path, seg_map_path=seg_map_path),
+        train_dataloader['dataset'],
         ann_file='ImageSets/Segmentation/val.txt',
         test_mode=True,
         pipeline=test_pipeline,
     ),
 )
 test_dataloader = val_dataloader
-val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
-test_evaluator = val_evaluator

@@ -39,12 +39,6 @@ train_dataloader = dict(
     )
 )
 val_dataloader = dict(
-    dataset=dict(
-        type='BaseSegDataset',
-        data_root=data_root,
-        ann_file='',
-        metainfo=metainfo,
-        data_prefix=dict(img_path='images/val', seg_map_path='annotations/val'),
-    )
+    dataset=dict(train_dataloader['dataset'], data_prefix=dict(img_path='images/val', seg_map_path='annotations/val'))
 )
 test_dataloader = val_dataloader

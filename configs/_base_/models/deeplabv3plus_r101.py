@@ -1,17 +1,10 @@
 # DeepLabV3+ with ResNet-101, output stride 16: the teacher of DeepLabV3+-KD. Convolutions of the last stage dilated by
 # 2, 4 and 8; ordinary convolutions in the head.
+_base_ = './segmentor.py'
+
 num_classes = 21
 norm_cfg = dict(type='BN', requires_grad=True)
 model = dict(
-    type='EncoderDecoder',
-    data_preprocessor=dict(
-        type='SegDataPreProcessor',
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        bgr_to_rgb=True,
-        pad_val=0,
-        seg_pad_val=255,
-    ),
     backbone=dict(
         type='mmkd.DilatedResNet',
         depth=101,
@@ -43,6 +36,4 @@ model = dict(
         # distillation are theirs for it. Without a learning rate that is 6 times smaller, 1.0 is another schedule.
         loss_decode=dict(type='CrossEntropyLoss', avg_non_ignore=True, loss_weight=1 / 6),
     ),
-    train_cfg=dict(),
-    test_cfg=dict(mode='whole'),
 )

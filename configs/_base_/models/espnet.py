@@ -1,14 +1,12 @@
 # ESPNet (Mehta et al., ECCV 2018): p = 2, q = 8, logits at the full size. Normalised for CamVid, in BGR.
+_base_ = './segmentor.py'
+
 num_classes = 11
 model = dict(
-    type='EncoderDecoder',
     data_preprocessor=dict(
-        type='SegDataPreProcessor',
         mean=[73.18188461, 82.93553322, 72.41519599],
         std=[45.3199, 46.1528, 44.9148],
         bgr_to_rgb=False,
-        pad_val=0,
-        seg_pad_val=255,
         test_cfg=dict(size_divisor=8),
     ),
     backbone=dict(type='mmkd.ESPNet'),
@@ -18,6 +16,4 @@ model = dict(
         align_corners=True,
         loss_decode=dict(type='CrossEntropyLoss', avg_non_ignore=True, loss_weight=1.0),
     ),
-    train_cfg=dict(),
-    test_cfg=dict(mode='whole'),
 )

@@ -1,18 +1,12 @@
 # PSPNet with ResNet-101, output stride 8, as the teacher of structured knowledge distillation (Liu et al., CVPR 2019):
 # 64-64-128 stem, every 3x3 convolution of the last two stages dilated, LeakyReLU in the heads, BGR less the mean.
+_base_ = './segmentor.py'
+
 num_classes = 19
 norm_cfg = dict(type='BN', requires_grad=True)
 act_cfg = dict(type='LeakyReLU', negative_slope=0.01)
 model = dict(
-    type='EncoderDecoder',
-    data_preprocessor=dict(
-        type='SegDataPreProcessor',
-        mean=[104.00698793, 116.66876762, 122.67891434],
-        std=[1.0, 1.0, 1.0],
-        bgr_to_rgb=False,
-        pad_val=0,
-        seg_pad_val=255,
-    ),
+    data_preprocessor=dict(mean=[104.00698793, 116.66876762, 122.67891434], std=[1.0, 1.0, 1.0], bgr_to_rgb=False),
     backbone=dict(
         type='mmkd.DilatedResNet',
         depth=101,
@@ -50,6 +44,4 @@ model = dict(
         align_corners=True,
         loss_decode=dict(type='CrossEntropyLoss', avg_non_ignore=True, loss_weight=0.4),
     ),
-    train_cfg=dict(),
-    test_cfg=dict(mode='whole'),
 )

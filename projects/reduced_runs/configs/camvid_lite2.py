@@ -9,13 +9,7 @@ model = dict(
     decode_head=dict(in_channels=[24, 48, 120, 352]),
 )
 train_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadAnnotations'),
-    dict(type='RandomChoiceResize', scales=[(256 * tenths // 10, 192 * tenths // 10) for tenths in range(7, 16)]),
-    dict(type='RandomCrop', crop_size=crop_size, cat_max_ratio=0.75),
-    dict(type='RandomFlip', prob=0.5),
-    dict(type='PhotoMetricDistortion'),
-    dict(type='PackSegInputs'),
+    dict(step, crop_size=crop_size) if step['type'] == 'RandomCrop' else step for step in _base_.train_pipeline
 ]
 train_dataloader = dict(batch_size=8, dataset=dict(pipeline=train_pipeline))
 train_cfg = dict(max_iters=max_iters, val_interval=300)

@@ -1,0 +1,2 @@
+# Cityscapes as in structured knowledge distillation: the data, the schedule of 40,000 iterations, hooks and logs.
+_base_ = ['../datasets/cityscapes_512x512.py', '../schedules/poly_40k.py', '../seg_runtime.py']
