@@ -19,7 +19,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from types import ModuleType
 
-from . import compat_ops
+from . import compat_inference, compat_ops
 from .allow_list import allowed_globals
 from .environment import check_environment, check_torch, explained_imports
 
@@ -44,6 +44,8 @@ def install_mends() -> None:
     _after_import('mmdet.engine.hooks.mean_teacher_hook', _mend_mean_teacher)
     for name in ('mmcv.ops.deform_conv', 'mmcv.ops.modulated_deform_conv'):
         _after_import(name, compat_ops.mend_deformable_convolution)
+    for name in ('mmdet.apis.inference', 'mmseg.apis.inference'):
+        _after_import(name, compat_inference.open_students)
     _around_import('mmrazor', _accept_mmcv_version)
     for name in ('mmrazor.structures', 'mmrazor.models'):
         _around_import(name, _close_quantization_gate)

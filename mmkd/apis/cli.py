@@ -25,6 +25,7 @@ COMMANDS = (
     'convert',
     'weights',
     'export',
+    'predict',
     'new',
     'compare',
     'curves',

@@ -23,6 +23,8 @@ class Tolerance:
         mask_iou: Least IoU of a pair of masks. Masks that differ in two pixels at most pass as well: of the smallest
             objects one pixel is more than a hundredth.
         depth: Relative, of a depth.
+        least_score: Objects that score less are not counted. In a coarser precision the fainter ones suppress each
+            other in another order.
         share: Part of the objects, or of the pixels, that may be off. Two numbers on both sides of a threshold can be
             as near to each other as float32 is fine.
     """
@@ -31,6 +33,7 @@ class Tolerance:
     score: float = 0.002
     mask_iou: float = 0.99
     depth: float = 0.002
+    least_score: float = 0.0
     share: float = 0.005
 
 
@@ -93,19 +96,20 @@ def _compare_maps(off: np.ndarray, what: str, agreement: Agreement, name: str) -
 def _compare_objects(
     expected: Prediction, given: Prediction, tolerance: Tolerance, agreement: Agreement, name: str
 ) -> None:
-    agreement.compared += len(expected.boxes)
+    agreement.compared += int((expected.scores >= tolerance.least_score).sum())
     matched = list(_matches(expected, given, tolerance.box))
     # What one of them has and the other has not, apart from those that are the last on the list.
-    for side, other, index in (('model', given, 0), ('file', expected, 1)):
-        mine = (expected, given)[index]
+    for index, (side, mine) in enumerate((('model', expected), ('file', given))):
         alone = sorted(set(range(len(mine.boxes))) - {pair[index] for pair in matched})
         last = mine.scores.min(initial=1.0) + tolerance.score
         for i in alone:
-            if mine.scores[i] > last or len(mine.boxes) == len(other.boxes) == 0:
+            if mine.scores[i] > max(last, tolerance.least_score):
                 agreement.off += 1
                 text = f'label {mine.labels[i]}, score {mine.scores[i]:.3f}, box {np.round(mine.boxes[i], 1).tolist()}'
                 agreement.problems.append(f'{name}: only the {side} has {text}')
     for i, j in matched:
+        if expected.scores[i] < tolerance.least_score:
+            continue
         differences = list(_differences(expected, given, i, j, tolerance, agreement))
         if differences:
             agreement.off += 1

@@ -215,7 +215,7 @@ def _constant(g, values, dtype=torch.int64):
 def _onnx_nms(g, boxes, scores, iou_threshold):
     """``NonMaxSuppression`` of one class of one image. It leaves out what scores no more than its threshold."""
     iou_threshold = _value(iou_threshold)
-    boxes = g.op('Unsqueeze', boxes, _constant(g, [0]))
+    boxes = g.op('Reshape', boxes, _constant(g, [1, -1, 4]))  # OpenVINO has to know that there are four
     scores = g.op('Unsqueeze', scores, _constant(g, [0, 1]))
     limits = _constant(g, [2**31 - 1]), _constant(g, [iou_threshold], torch.float32)
     selected = g.op('NonMaxSuppression', boxes, scores, *limits, _constant(g, [-1e-9], torch.float32))

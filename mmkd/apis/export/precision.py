@@ -52,7 +52,6 @@ def _to_half(source: Path, target: Path) -> None:
     half = convert_float_to_float16(
         model,
         keep_io_types=True,
-        disable_shape_infer=True,
         op_block_list=[*DEFAULT_OP_BLOCK_LIST, *KEPT_IN_FLOAT32],
         node_block_list=_outside_of_network(model.graph),
     )

@@ -38,10 +38,11 @@ def literal_config(text: str, name: str = 'the checkpoint') -> Config:
 
 
 def _value(node: ast.AST) -> Any:
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == 'dict' and not node.args:
-        if any(keyword.arg is None for keyword in node.keywords):
-            raise ValueError(f'line {node.lineno}: **')
-        return {keyword.arg: _value(keyword.value) for keyword in node.keywords}
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == 'dict':
+        if any(keyword.arg is None for keyword in node.keywords) or not all(isinstance(a, ast.Dict) for a in node.args):
+            raise ValueError(f'line {node.lineno} holds something else than a literal')
+        named = {keyword.arg: _value(keyword.value) for keyword in node.keywords}
+        return dict(*map(_value, node.args), **named)  # dict({...}) where a key is no name
     if isinstance(node, (ast.List, ast.Tuple, ast.Set)):
         kind = dict(List=list, Tuple=tuple, Set=set)[type(node).__name__]
         return kind(_value(item) for item in node.elts)

@@ -14,7 +14,7 @@ from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import DefaultScope
 from torch import nn
 
-from mmkd.apis.config import read_config
+from mmkd.apis.config import apply_cfg_options, read_config
 from mmkd.apis.errors import user_errors
 from mmkd.apis.export.pipelines import step_name, test_dataset, test_pipeline
 from mmkd.apis.export.runtime import OnnxModel, Prediction
@@ -80,13 +80,16 @@ def prediction_of_sample(sample: Any) -> Prediction:
     return Prediction(boxes=found.bboxes.numpy(), **arrays)
 
 
-def open_model(paths: Sequence[str], device: str = 'cpu', threads: int = 0) -> TorchModel | OnnxModel:
+def open_model(
+    paths: Sequence[str], device: str = 'cpu', threads: int = 0, cfg_options: dict | None = None
+) -> TorchModel | OnnxModel:
     """The model of the files on the command line.
 
     Args:
         paths: A config and a checkpoint; or a student-only file, which carries its config; or an exported file.
         device: Where PyTorch runs.
         threads: Of onnxruntime.
+        cfg_options: Keys of the config that are overridden.
 
     Raises:
         UserError: A file is missing or is none of these.
@@ -94,9 +97,12 @@ def open_model(paths: Sequence[str], device: str = 'cpu', threads: int = 0) -> T
     if len(paths) == 1 and paths[0].endswith('.onnx'):
         if not Path(paths[0]).is_file():
             raise UserError(f'model: {paths[0]!r} is not a file (looked for from {Path.cwd()})')
+        if cfg_options:
+            raise UserError(f'--cfg-options: {paths[0]} is as it was exported, nothing can be set in it any more')
         with user_errors(f'model {paths[0]}', kinds=(Exception,)):
             return OnnxModel(paths[0], threads=threads)
     cfg, checkpoint = config_and_checkpoint(paths)
+    apply_cfg_options(cfg, cfg_options)
     return TorchModel(cfg, checkpoint, device)
 
 
