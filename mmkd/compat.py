@@ -42,10 +42,10 @@ def install_mends() -> None:
     _after_import('mmengine.runner.runner', _mend_hook_registration)
     _after_import('mmengine.logging.logger', _mend_printing)
     _after_import('mmdet.engine.hooks.mean_teacher_hook', _mend_mean_teacher)
-    for name in ('mmcv.ops.deform_conv', 'mmcv.ops.modulated_deform_conv'):
-        _after_import(name, compat_ops.mend_deformable_convolution)
-    for name in ('mmdet.apis.inference', 'mmseg.apis.inference'):
-        _after_import(name, compat_inference.open_students)
+    for name in ('deform_conv', 'modulated_deform_conv'):
+        _after_import(f'mmcv.ops.{name}', compat_ops.mend_deformable_convolution)
+    for host in ('mmdet', 'mmseg'):
+        _after_import(f'{host}.apis.inference', compat_inference.open_students)
     _around_import('mmrazor', _accept_mmcv_version)
     for name in ('mmrazor.structures', 'mmrazor.models'):
         _around_import(name, _close_quantization_gate)

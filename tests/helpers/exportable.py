@@ -34,7 +34,7 @@ KINDS = {
     'ESPNet': ('espnet/espnet_40k_camvid-480x360.py', {}),
     'PSPNet': (
         'pspnet/pspnet_r18_40k_camvid-480x360.py',
-        {},
+        dict(backbone=RESNET18, decode_head=dict(in_channels=128, channels=32)),
     ),
     'DeepLabV3+': ('deeplabv3plus/deeplabv3plus_mobilenetv2_120e_voc2012-513x513.py', {}),
     'FCN': (
@@ -70,7 +70,14 @@ KINDS = {
             test_cfg=dict(rpn=dict(nms_pre=200, max_per_img=100)),
         ),
     ),
-    'CenterMask': ('centermask/centermask_r50_fpn_ms-3x_coco.py', dict(test_cfg=dict(bbox=SCORES))),
+    'CenterMask': (
+        'centermask/centermask_r50_fpn_ms-3x_coco.py',
+        dict(
+            backbone=RESNET18,
+            neck=dict(in_channels=[32, 64, 128]),
+            test_cfg=dict(bbox=SCORES),
+        ),
+    ),
     'CenterMask-Lite': (
         'centermask/centermask-lite_v19-slim-dw_fpn_ms-4x_coco.py',
         dict(test_cfg=dict(bbox=SCORES)),

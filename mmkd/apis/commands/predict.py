@@ -15,6 +15,8 @@ examples:
 """
 
 import argparse
+import hashlib
+from pathlib import Path
 
 HELP = 'predict on images or a video with a checkpoint, a student-only or an ONNX file'
 
@@ -40,4 +42,11 @@ def run(args: argparse.Namespace) -> None:
     from mmkd.apis.inference.predicting import predict
 
     model = open_model(args.model, args.device, cfg_options=args.cfg_options)
-    print('\n'.join(predict(model, args.source, args.out, args.score_thr, not args.no_pictures)))
+    made_from = dict(model={path: _digest(path) for path in args.model}, cfg_options=repr(args.cfg_options))
+    print('\n'.join(predict(model, args.source, args.out, args.score_thr, not args.no_pictures, made_from)))
+
+
+def _digest(path: str) -> str | None:
+    if '::' in path:  # a config of a package
+        return None
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()

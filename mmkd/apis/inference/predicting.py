@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,7 +31,12 @@ class _Item(NamedTuple):
 
 
 def predict(
-    model: TorchModel | OnnxModel, source: str | Path, folder: str | Path, score_thr: float = 0.5, pictures: bool = True
+    model: TorchModel | OnnxModel,
+    source: str | Path,
+    folder: str | Path,
+    score_thr: float = 0.5,
+    pictures: bool = True,
+    made_from: Mapping | None = None,
 ) -> list[str]:
     """Writes what a model finds in images into a folder; those whose results are there already are skipped.
 
@@ -41,18 +46,20 @@ def predict(
         folder: Where the results go, see :class:`ResultFolder`.
         score_thr: Objects that score at least this are drawn.
         pictures: Whether pictures are drawn; of a video, a video as well.
+        made_from: What tells the model from others. Results of one go on in a folder only where it is the same.
 
     Returns:
         The lines of a report.
 
     Raises:
-        UserError: There are no images, or one cannot be read.
+        UserError: There are no images, one cannot be read, or the folder holds results of something else.
     """
     source = Path(source)
-    results = ResultFolder(folder, model.metadata, score_thr, pictures)
     is_video = source.suffix.lower() in VIDEO_SUFFIXES
-    if is_video and not source.is_file():
+    if not source.exists():
         raise UserError(f'{source} does not exist (looked for from {Path.cwd()})')
+    made_from = dict(made_from or {}, source=str(source.resolve()), score_thr=score_thr)
+    results = ResultFolder(folder, model.metadata, score_thr, pictures, made_from)
     names, done = (_of_video if is_video else _of_images)(model, source, results)
     report = [f'{len(names)} images, {done} of them predicted now: {results.folder}']
     whole = results.finish(names)

@@ -11,6 +11,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from mmkd.apis.export.runtime import Prediction
+from mmkd.utils.errors import UserError
 from mmkd.utils.files import written_whole
 from mmkd.visualization.scene import Scene, depth_range, draw_scene
 from mmkd.visualization.side_by_side import instance_colours
@@ -55,10 +56,22 @@ class ResultFolder:
         metadata: ``classes`` and ``palette`` of the model.
         score_thr: Objects that score at least this are drawn.
         pictures: Whether pictures are drawn.
+        made_from: What the results depend on besides, such as the model; kept in ``made_from.json``.
+
+    Raises:
+        UserError: The folder holds results that were made from something else.
     """
 
-    def __init__(self, folder: str | Path, metadata: Mapping, score_thr: float = 0.5, pictures: bool = True):
+    def __init__(
+        self,
+        folder: str | Path,
+        metadata: Mapping,
+        score_thr: float = 0.5,
+        pictures: bool = True,
+        made_from: Mapping | None = None,
+    ):
         self.folder = Path(folder)
+        self._claim(dict(made_from or {}, classes=list(metadata['classes'])))
         self.classes: Sequence[str] = metadata['classes']
         self.palette = metadata.get('palette') or instance_colours(max(len(self.classes), 1)).tolist()
         self.score_thr = score_thr
@@ -66,6 +79,17 @@ class ResultFolder:
         for name in ('results', *(['pictures'] if pictures else [])):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         self._write_json(self.folder / 'classes.json', list(self.classes))
+
+    def _claim(self, made_from: dict) -> None:
+        path = self.folder / 'made_from.json'
+        before = json.loads(path.read_text()) if path.is_file() else made_from
+        changed = sorted(key for key in {*before, *made_from} if before.get(key) != made_from.get(key))
+        if changed:
+            raise UserError(
+                f'{self.folder}: its results were made from another {" and ".join(changed)} (see {path.name} there); '
+                'name another folder, or delete this one'
+            )
+        self._write_json(path, made_from)
 
     def has(self, name: str) -> bool:
         """Whether the results of an image are there."""
@@ -132,7 +156,7 @@ class ResultFolder:
         with written_whole(path) as part:
             part.write_bytes(cv2.imencode(path.suffix, image)[1].tobytes())
 
-    def _write_json(self, path: Path, content: list) -> None:
+    def _write_json(self, path: Path, content: list | dict) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with written_whole(path) as part:
             part.write_text(json.dumps(content))

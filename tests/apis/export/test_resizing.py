@@ -43,6 +43,7 @@ def test_sizes_may_be_tensors(image):
     np.testing.assert_array_equal(resized(resize_like_opencv, image, torch.tensor(77), torch.tensor(100)), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings('ignore')
 @pytest.mark.parametrize('function', [resize_like_opencv, resize_like_pillow])
 @pytest.mark.parametrize(('height', 'width'), SIZES[1:6])

@@ -126,3 +126,13 @@ def test_what_cannot_be_read_is_named(source, message, tmp_path):
 
 def test_images_are_found_below_a_folder_in_order(images):
     assert [path.name for path in image_files(images)] == ['a.jpg', 'a.png', 'b.jpg', 'a.PNG']
+
+
+def test_results_of_another_model_do_not_go_on(images, tmp_path):
+    predict(Squares(), images, tmp_path / 'out', made_from=dict(model='one'))
+    before = (tmp_path / 'out/results.json').read_text()
+    with pytest.raises(UserError, match='made from another model'):
+        predict(Squares(), images, tmp_path / 'out', made_from=dict(model='two'))
+    with pytest.raises(UserError, match='another score_thr'):
+        predict(Squares(), images, tmp_path / 'out', score_thr=0.1, made_from=dict(model='one'))
+    assert (tmp_path / 'out/results.json').read_text() == before
