@@ -68,8 +68,7 @@ class DenseDistill(StudentAttributes, SingleTeacherDistill):
     Args:
         student: The student: a model, its config, or a dict with ``cfg_path`` (see :func:`resolve_network`).
         teacher: The teacher, likewise or any other module, with the options of :class:`FrozenTeacher` beside: ``ckpt``,
-            ``dtype``, ``mode``, ``early_exit``, ``normalize``, ``allow_random``, ``channels_last``. With a built module
-            they stand in
+            ``dtype`` and others. With a built module they stand in
             ``dict(model=<module>, dtype=..., data_preprocessor=dict(mean=..., std=..., bgr_to_rgb=...))``.
         distill: The losses in the short form, see :func:`parse_short_form`.
         distiller: The losses in mmrazor's vocabulary, in place of ``distill``. A ``ConfigurableDistiller`` is built as
@@ -215,6 +214,7 @@ class DenseDistill(StudentAttributes, SingleTeacherDistill):
         settle_activations(self.distiller, self.student, model)
         if self.dry_run_size is not None:
             check_losses(self, self.dry_run_size)
+        self.teacher.settle_precision()
         self._prepared = True
         print_log(f'Distillation: {self._summary(model)}', logger='current')
 
@@ -284,23 +284,26 @@ class DenseDistill(StudentAttributes, SingleTeacherDistill):
             self._check_no_labels_are_needed()
         try:
             self.distiller.set_deliveries_override(False)
-            self.run_teacher(batch_inputs, data_samples)
+            context = self.context(batch_inputs, data_samples if labelled else None)
+            self.run_teacher(batch_inputs, data_samples, context.iteration)
             self.distiller.set_deliveries_override(True)
             # the deliveries first: what is recorded is what the network goes on with
             regions = self._regions.attached(self.student, 'student')
             with self.distiller.deliveries, regions, self.student_recorders.attached(self.student):
                 losses = self._student_losses(batch_inputs, data_samples, labelled)
             self._regions.check()
-            context = self.context(batch_inputs, data_samples if labelled else None)
             taught = self.distill_losses(context)
             self._check_gradients(taught, context)
             return {**losses, **taught}
         finally:
             self.clear_records()
 
-    def run_teacher(self, batch_inputs: Tensor, data_samples: Sequence | None = None) -> None:
-        """Records the teacher on a batch, until everything is recorded that the losses read."""
-        taps = self.teacher_recorders.taps if self.knows_what_is_read and self._reads_modules_only() else None
+    def run_teacher(
+        self, batch_inputs: Tensor, data_samples: Sequence | None = None, iteration: int | None = None
+    ) -> None:
+        """Records the teacher on a batch, until everything is recorded that the losses of an iteration read."""
+        knows_taps = self.knows_what_is_read and self._reads_modules_only()
+        taps = self.distiller.teacher_taps(iteration) if knows_taps else None
         regions = self._regions.attached(self.teacher.model, 'teacher')
         with self.distiller.deliveries, regions, self.teacher_recorders.attached(self.teacher.model):
             self.teacher.run(batch_inputs, data_samples, self.data_preprocessor, taps)

@@ -18,7 +18,9 @@ from ..connectors import LevelConnectors
 from ..losses.context import LossContext, takes_all_levels
 from ..taps.levels import Levels, Reading, readings_of, tensors_in
 from ..taps.recorders import Recorders
+from ..taps.tap import Tap
 from ..teacher.isolation import preserve_rng_state
+from ..teacher.precision import to_float32
 from .mmrazor import check_mappings
 
 import_mmrazor()
@@ -47,7 +49,7 @@ class DenseDistiller(ConfigurableDistiller):
     A loss whose arguments are called ``levels_S`` and ``levels_T`` gets all levels at once, and may return a dict of
     losses, which are logged under its name and theirs. What else a loss gets, it asks for (:class:`LossContext`).
 
-    What the teacher recorded in half precision comes out as float32.
+    What the teacher recorded in half precision or channels-last comes out in float32, contiguous.
 
     Args:
         student_recorders, teacher_recorders: Configs of the recorders by name, see :class:`Recorder`.
@@ -152,6 +154,12 @@ class DenseDistiller(ConfigurableDistiller):
         readings = [reading for arguments in found for parts in arguments.values() for reading in parts]
         return [reading for reading in readings if side in (None, reading.side)]
 
+    def teacher_taps(self, iteration: int | None) -> list[Tap]:
+        """What is read of the teacher's modules, without what only losses read that do not count in an iteration."""
+        active = [name for name in self.loss_forward_mappings if self.is_active(name, iteration)]
+        readings = [reading for name in active for reading in self.readings(name, 'teacher')]
+        return list(dict.fromkeys(reading.tap for reading in readings if reading.recorder.of_module))
+
     def get_record(
         self,
         recorder: str,
@@ -175,7 +183,7 @@ class DenseDistiller(ConfigurableDistiller):
         ]
         data = Levels(parts) if more else parts[0]
         if not from_student:
-            data = _in_single_precision(data)
+            data = _as_losses_expect_it(data)
         if connector:
             data = self._connect(self.connectors[connector], data)
         if connector_idx is not None:
@@ -288,11 +296,11 @@ def _times(loss: Tensor | Mapping[str, Tensor], factor: int) -> Tensor | dict[st
     return {key: factor * v for key, v in loss.items()} if isinstance(loss, Mapping) else factor * loss
 
 
-def _in_single_precision(data):
+def _as_losses_expect_it(data):
     if isinstance(data, Tensor):
-        return data.float() if data.dtype in (torch.float16, torch.bfloat16) else data
+        return to_float32(data).contiguous()  # the teacher's may be channels-last, and some losses call view
     if isinstance(data, (list, tuple)) and not hasattr(data, '_fields'):  # Levels, too
-        return type(data)(_in_single_precision(item) for item in data)
+        return type(data)(_as_losses_expect_it(item) for item in data)
     return data
 
 

@@ -11,13 +11,14 @@ from mmengine.logging import print_log
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
-from ..losses.context import asked_for
+from ..losses.context import LossContext, asked_for
 from ..teacher.early_exit import run_until_last_tap
-from ..teacher.isolation import evaluating, preserve_rng_state, run_as_in_training
+from ..teacher.isolation import evaluating, own_random_numbers, preserve_rng_state, run_as_in_training
 from ..teacher.network import device_of, run_network
 from ..teacher.weights_read import weights_read
 from .dummy_batch import dummy_batch
 from .gradients import check_gradients
+from .half_precision import try_half_precision
 
 __all__ = ['check_losses', 'teacher_weights_read']
 
@@ -65,6 +66,9 @@ def check_losses(algorithm, size: Sequence[int]) -> None:
     The student runs in ``mode='tensor'``, since there is nothing to learn from. What it records in ``mode='loss'`` only
     (an auxiliary head) is not checked. It does so with gradients, to see which of its taps need one.
 
+    The teacher runs in float32, and once more in half precision where that is meant: see :func:`try_half_precision`.
+    What could not be compared leaves a teacher that may choose in float32.
+
     Args:
         algorithm: A ``DenseDistill`` whose teacher is built.
         size: Height and width of the image.
@@ -75,20 +79,41 @@ def check_losses(algorithm, size: Sequence[int]) -> None:
     student, distiller = algorithm.student, algorithm.distiller
     image, samples = dummy_batch(size, next(student.parameters()).device)
     context = algorithm.context(image, samples)
+    teacher = algorithm.teacher
+    half = teacher.half_precision(image.device)
+    asked, teacher.dtype = teacher.dtype, None
     try:
         with evaluating(distiller), preserve_rng_state(), torch.no_grad():
             _run_teacher(algorithm, image, samples)
             if not _run_student(algorithm, image, samples) or not algorithm.knows_what_is_read:
                 return
-            for name in distiller.loss_forward_mappings:
-                readings = distiller.readings(name)
-                if all(reading.recorder.data_buffer for reading in readings):
-                    _point_out_unread_calls(distiller, name)
-                    distiller.compute_loss(name, context)
-                    if algorithm.student_trainable:
-                        check_gradients(distiller, name)
+            recorded = [
+                name
+                for name in distiller.loss_forward_mappings
+                if all(reading.recorder.data_buffer for reading in distiller.readings(name))
+            ]
+            for name in recorded:
+                _point_out_unread_calls(distiller, name)
+            full = _losses(distiller, recorded, context)
+            for name in recorded if algorithm.student_trainable else ():
+                check_gradients(distiller, name)
+
+            def in_half_precision() -> dict:
+                algorithm.run_teacher(image, samples)
+                return _losses(distiller, recorded, context)
+
+            if half is not None and recorded:
+                try_half_precision(teacher, half, full, in_half_precision)
+                asked = teacher.dtype
     finally:
+        teacher.dtype = asked
         algorithm.clear_records()
+
+
+def _losses(distiller, names: Sequence[str], context: LossContext) -> dict:
+    """Losses of what is recorded, by their titles; what is random in them is the same in each call."""
+    with own_random_numbers(0):
+        return {distiller.title(name): distiller.compute_loss(name, context) for name in names}
 
 
 def _run_teacher(algorithm, image: Tensor, samples: list) -> None:

@@ -6,6 +6,7 @@ import copy
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from numbers import Real
 from typing import Any
 
 import torch
@@ -19,13 +20,16 @@ from .early_exit import Tap, run_until_last_tap
 from .isolation import iteration_seed, own_random_numbers, preserve_rng_state
 from .network import build_network, device_of, is_mmengine_model, run_network
 from .normalization import NormalizationBridge, build_preprocessor
+from .precision import DTYPES, cast_weights, keep_in_float32, native_half
 from .weights import load_teacher_weights
 
 __all__ = ['FrozenTeacher']
 
-DTYPES = {None: None, 'bfloat16': torch.bfloat16, 'float16': torch.float16}
 MODES = ('auto', 'tensor', 'loss')
-OPTIONS = ('ckpt', 'dtype', 'mode', 'early_exit', 'normalize', 'allow_random', 'channels_last')
+OPTIONS = (
+    *('ckpt', 'dtype', 'dtype_tolerance', 'float32_layers', 'channels_last'),
+    *('mode', 'early_exit', 'normalize', 'allow_random'),
+)
 NOT_GIVEN = object()
 
 
@@ -48,14 +52,19 @@ class FrozenTeacher:
             module the forward is called with the images alone.
         ckpt: The checkpoint: a path or an address (see :func:`mmkd.utils.download.open_address`). A distillation
             checkpoint stands for its student. Not needed for a built model.
-        dtype: ``'bfloat16'`` or ``'float16'`` for autocast; None for float32.
+        dtype: ``'float32'``, ``'bfloat16'``, ``'float16'``, or ``'auto'``: half precision where the device computes in
+            it (:func:`native_half`) and the dry run before training has found that the losses stay what they are,
+            float32 elsewhere. Half precision is autocast, with the weights cast once.
+        dtype_tolerance: By which part of itself a loss may differ from that of a float32 teacher in the dry run.
+        float32_layers: Modules, by name or class, that stay in float32 (:func:`keep_in_float32`).
         mode: What the forward is asked for. ``'tensor'``: outputs only. ``'loss'``: as in training, with targets
             assigned and losses computed, for taps that are reached in no other way. ``'auto'``: the first, unless
             something is recorded that needs the second.
         early_exit: Whether the forward ends at the last tap.
         normalize: Whether images are converted to the teacher's normalisation.
         allow_random: Whether ``ckpt`` may be missing, for trials without a trained teacher.
-        channels_last: Whether it computes in that memory layout, which is faster on many CPUs and in half precision.
+        channels_last: Whether it computes in that memory layout; default where it computes in half precision, which is
+            then faster.
         data_preprocessor: What normalises its images, ``dict(mean=..., std=..., bgr_to_rgb=...)`` as of mmengine's
             ``ImgDataPreprocessor`` (see :func:`build_preprocessor`); default the network's own. A network without one
             takes the student's images as they are, with a warning.
@@ -69,23 +78,30 @@ class FrozenTeacher:
         self,
         network: nn.Module | Mapping,
         ckpt: str | None = None,
-        dtype: str | None = None,
+        dtype: str | None = 'auto',
+        dtype_tolerance: float = 0.05,
+        float32_layers: Sequence[str] = (),
+        channels_last: bool | None = None,
         mode: str = 'auto',
         early_exit: bool = True,
         normalize: bool = True,
         allow_random: bool = False,
-        channels_last: bool = False,
         data_preprocessor: Mapping | None = None,
     ):
-        if dtype not in DTYPES:
-            raise ValueError(f'teacher.dtype: one of {list(DTYPES)} was expected, got {dtype!r}')
+        if dtype not in ('auto', *DTYPES):
+            raise ValueError(f'teacher.dtype: one of {["auto", *DTYPES]} was expected, got {dtype!r}')
+        if not isinstance(dtype_tolerance, Real) or not dtype_tolerance >= 0:
+            raise ValueError(f'teacher.dtype_tolerance: a number of at least 0 was expected, got {dtype_tolerance!r}')
         if mode not in MODES:
             raise ValueError(f'teacher.mode: one of {MODES} was expected, got {mode!r}')
         if not isinstance(network, (nn.Module, Mapping)):
             raise TypeError(f'teacher: a model, its config or a dict with cfg_path was expected, got {network!r}')
         self.network = network
         self.ckpt = ckpt
-        self.dtype = DTYPES[dtype]
+        self.chooses_dtype = dtype == 'auto'
+        self.dtype = None if self.chooses_dtype else DTYPES[dtype]  # None: float32
+        self.dtype_tolerance = dtype_tolerance
+        self.float32_layers = [float32_layers] if isinstance(float32_layers, str) else list(float32_layers)
         self.mode = mode
         self.early_exit = early_exit
         self.normalize = normalize
@@ -212,7 +228,25 @@ class FrozenTeacher:
     def _freeze(self, model: nn.Module) -> nn.Module:
         # In eval mode a synchronised batch norm synchronises nothing, and some do not run on a CPU at all.
         model = revert_sync_batchnorm(model).requires_grad_(False).eval()
+        keep_in_float32(model, self.float32_layers)
         return model.to(memory_format=torch.channels_last) if self.channels_last else model
+
+    def half_precision(self, device: torch.device) -> torch.dtype | None:
+        """The precision that is asked for, or that the device has for ``'auto'``; None for float32."""
+        return native_half(device) if self.chooses_dtype else self.dtype
+
+    def settle_precision(self) -> None:
+        """Brings the weights into the precision that it has from now on: nobody needs those of float32 any more.
+
+        But for a network that was handed over built, which may have other uses: there autocast does it time and again.
+        """
+        if self.dtype is None:
+            return
+        if not isinstance(self.network, nn.Module):
+            cast_weights(self.model, self.dtype)
+        if self.channels_last is None:
+            self.channels_last = True
+            self.model.to(memory_format=torch.channels_last)
 
     def to(self, device: torch.device | str) -> FrozenTeacher:
         """Moves the network; one that is not built yet, once it is."""

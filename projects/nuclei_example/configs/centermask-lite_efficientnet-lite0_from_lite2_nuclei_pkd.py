@@ -13,6 +13,7 @@ model = dict(
     teacher=dict(
         cfg_path='{{ fileDirname }}/centermask_efficientnet-lite2_nuclei.py',
         ckpt='{{ fileDirname }}/../teacher/centermask_efficientnet-lite2_nuclei.pth',
+        dtype='float32',  # the published figures are of such a teacher
         channels_last=True,  # its forward is the smaller part of a step then, on one core
     ),
     distill=dict(pkd=pkd),

@@ -13,6 +13,7 @@ model = dict(
     teacher=dict(
         cfg_path='{{ fileDirname }}/centermask_v39_nuclei.py',
         ckpt='work_dirs/centermask_v39_nuclei/iter_6000.pth',
+        dtype='float32',
     ),
     distill=dict(
         cls=dict(

@@ -7,7 +7,9 @@ model = dict(
     type='mmkd.DenseDistill',
     student={{_base_.model}},
     teacher=dict(
-        cfg_path='{{ fileDirname }}/camvid_espnet.py', ckpt='{{$MMKD_PRETRAINED:checkpoints}}/ESP_SD+KD+CITY_65.1.pth'
+        cfg_path='{{ fileDirname }}/camvid_espnet.py',
+        ckpt='{{$MMKD_PRETRAINED:checkpoints}}/ESP_SD+KD+CITY_65.1.pth',
+        dtype='float32',
     ),
     distill=dict(pi={{_base_.pixel_wise.espnet}}),
 )

@@ -5,6 +5,10 @@ model = dict(
     _delete_=True,
     type='mmkd.DenseDistill',
     student={{_base_.model}},
-    teacher=dict(cfg_path='{{ fileDirname }}/sevenscenes_whole.py', ckpt='work_dirs/sevenscenes_whole/iter_1000.pth'),
+    teacher=dict(
+        cfg_path='{{ fileDirname }}/sevenscenes_whole.py',
+        ckpt='work_dirs/sevenscenes_whole/iter_1000.pth',
+        dtype='float32',
+    ),
     distill=dict(pa={{_base_.pair_wise.vnl}}),
 )

@@ -6,6 +6,8 @@ model = dict(
     _delete_=True,
     type='mmkd.DenseDistill',
     student={{_base_.model}},
-    teacher=dict(cfg_path='{{ fileDirname }}/voc_boxes_c128.py', ckpt='work_dirs/voc_boxes_c128/iter_2000.pth'),
+    teacher=dict(
+        cfg_path='{{ fileDirname }}/voc_boxes_c128.py', ckpt='work_dirs/voc_boxes_c128/iter_2000.pth', dtype='float32'
+    ),
     distill=dict(pa={{_base_.pair_wise.fcos}}, pi={{_base_.pixel_wise.dense_head}}),
 )
