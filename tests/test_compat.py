@@ -1,6 +1,5 @@
 """The workarounds: applied where they are needed and nowhere else, undone after, and clear when they cannot help."""
 
-import subprocess
 import sys
 from importlib.machinery import ModuleSpec
 from importlib.metadata import PackageNotFoundError
@@ -9,16 +8,10 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
+from helpers.fresh_interpreter import run_python
 
 from mmkd import compat
 from mmkd.allow_list import _statistic_of_history_buffer, allowed_globals
-
-
-def run_python(code, *, cwd):
-    """Runs code in a fresh interpreter and returns what it printed; fails with its traceback."""
-    done = subprocess.run([sys.executable, '-W', 'ignore', '-c', code], capture_output=True, text=True, cwd=cwd)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
 
 
 def test_import_of_mmkd_is_light_and_fast(tmp_path):

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers.config_runs import go_on, pipeline_steps, reduce_networks, short_run
+from helpers.config_runs import go_on, pipeline_steps, reduce_networks, short_run, write_image
 from helpers.configs import ROOT, shipped_configs
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
@@ -29,11 +29,6 @@ SIZE = (65, 65)
 IMAGE = (60, 80)
 
 
-def write(path, array):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(array).save(path)
-
-
 @pytest.fixture
 def voc(tmp_path, monkeypatch):
     """Four images of noise in the layout of VOCdevkit and in folders by split, with names of three kinds of lists."""
@@ -49,9 +44,9 @@ def voc(tmp_path, monkeypatch):
             label = rng.integers(0, 21, IMAGE, np.uint8)
             label[:5] = 255
             for folder in ('JPEGImages', f'images/{split}'):
-                write(root / folder / f'{name}.jpg', image)
+                write_image(root / folder / f'{name}.jpg', image)
             for folder in ('SegmentationClass', f'annotations/{split}') if split != 'test' else ():
-                write(root / folder / f'{name}.png', label)
+                write_image(root / folder / f'{name}.png', label)
     (tmp_path / 'VOCdevkit').mkdir()
     (tmp_path / 'VOCdevkit/VOC2012').symlink_to(root)
     monkeypatch.setenv('MMKD_DATA', str(tmp_path))

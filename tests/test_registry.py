@@ -1,10 +1,9 @@
 """Names are found from every scope, and each in the library the run is about."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from helpers.fresh_interpreter import run_python
 from mmdet.registry import MODELS as DETECTION
 from mmengine.config import Config
 from mmengine.registry import MODELS as ROOT
@@ -90,12 +89,6 @@ def test_unknown_name_is_refused_by_name():
         MODELS.build(dict(type='NoSuchNetwork'))
 
 
-def run_python(code, cwd):
-    done = subprocess.run([sys.executable, '-W', 'ignore', '-c', code], capture_output=True, text=True, cwd=cwd)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip().splitlines()[-1]
-
-
 @pytest.mark.slow
 def test_mmrazor_is_imported_only_for_names_that_need_it(tmp_path):
     code = """
@@ -111,7 +104,7 @@ with DefaultScope.overwrite_default_scope('mmkd'):
 assert MODELS.get('mmkd.DenseDistill') is mmkd.DenseDistill
 print('ok')
 """
-    assert run_python(code, tmp_path) == 'ok'
+    assert run_python(code, tmp_path).splitlines()[-1] == 'ok'
 
 
 def plain_types(config):

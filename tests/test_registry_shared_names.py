@@ -1,12 +1,11 @@
 """Names that mmkd and a library it extends both have: a plain one is never mmkd's but where mmkd's words are spoken."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 import torch
 from helpers.distillation_toys import batch, toy
+from helpers.fresh_interpreter import run_python
 from mmdet.registry import HOOKS as DETECTION_HOOKS
 from mmdet.registry import MODELS as DETECTION
 from mmengine.registry import HOOKS as ROOT_HOOKS
@@ -54,10 +53,8 @@ MMKD_FIRST = 'import mmkd.models, mmkd.distillation.losses, mmkd.engine, mmkd.da
 @pytest.mark.slow
 @pytest.mark.parametrize('first', [HOSTS_FIRST, MMKD_FIRST], ids=['hosts', 'mmkd'])
 def test_names_mean_the_same_whatever_is_imported_first(first, tmp_path):
-    code = f'{first}\n{WHAT_NAMES_MEAN}'
-    done = subprocess.run([sys.executable, '-W', 'ignore', '-c', code], capture_output=True, text=True, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    shared, meant = json.loads(done.stdout.strip().splitlines()[-1])
+    printed = run_python(f'{first}\n{WHAT_NAMES_MEAN}', tmp_path)
+    shared, meant = json.loads(printed.splitlines()[-1])
     assert shared == sorted(SHARED_NAMES)
     for key, library in meant.items():
         kind, scope, name = key.split()

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 import torch
-from helpers.config_runs import go_on, pipeline_steps, short_run
+from helpers.config_runs import go_on, pipeline_steps, short_run, write_image
 from helpers.configs import ROOT, shipped_configs
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
@@ -23,11 +23,6 @@ SIZE = (48, 64)  # height, width of crops
 IMAGE = (50, 66)  # no multiple of 8
 
 
-def write(path, array):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(array).save(path)
-
-
 @pytest.fixture
 def roots(tmp_path, monkeypatch):
     """Two images a split of both data sets, where the environment variables of the configs point."""
@@ -37,10 +32,10 @@ def roots(tmp_path, monkeypatch):
             image = rng.integers(0, 256, (*IMAGE, 3), np.uint8)
             label = rng.integers(0, 11, IMAGE, np.uint8)
             label[:5] = 255
-            write(tmp_path / f'camvid/images/{split}/{i}.jpg', image)
-            write(tmp_path / f'camvid/annotations/{split}/{i}.png', label)
-            write(tmp_path / f'cityscapes/leftImg8bit/{split}/aachen/{i}_leftImg8bit.png', image)
-            write(tmp_path / f'cityscapes/gtFine/{split}/aachen/{i}_gtFine_labelTrainIds.png', label)
+            write_image(tmp_path / f'camvid/images/{split}/{i}.jpg', image)
+            write_image(tmp_path / f'camvid/annotations/{split}/{i}.png', label)
+            write_image(tmp_path / f'cityscapes/leftImg8bit/{split}/aachen/{i}_leftImg8bit.png', image)
+            write_image(tmp_path / f'cityscapes/gtFine/{split}/aachen/{i}_gtFine_labelTrainIds.png', label)
     monkeypatch.setenv('MMKD_DATA', str(tmp_path))
     return tmp_path
 

@@ -30,6 +30,8 @@ COMMANDS = (
     'compare',
     'curves',
     'report',
+    'point_masks',
+    'voc_sbd_to_coco',
 )
 
 
@@ -57,7 +59,7 @@ def _run(command: str | None) -> None:
 
 def _chosen(arguments: list[str]) -> str:
     """The command that the arguments begin with; shows the table of commands where there is none."""
-    table = '\n'.join(f'  {name:<10} {_module_of(name).HELP}' for name in COMMANDS)
+    table = '\n'.join(f'  {name:<15} {_module_of(name).HELP}' for name in COMMANDS)
     parser = argparse.ArgumentParser(
         'mmkd',
         usage='mmkd COMMAND ...',

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from convert_cases import ROOT, model_of
+from helpers.norms import randomize_norms
 from mmengine.config import Config
 from torch import nn
 
@@ -68,12 +69,9 @@ class Reference(nn.Module):
 def reference():
     torch.manual_seed(0)
     model = Reference().eval()
+    randomize_norms(model)
     for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.weight, 0.5, 1.5)
-            nn.init.normal_(module.bias)
-            nn.init.normal_(module.running_mean, std=0.1)
-        elif isinstance(module, nn.Conv2d):
+        if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight)
     return model
 

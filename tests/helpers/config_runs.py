@@ -6,11 +6,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.runner import Runner
+from PIL import Image
 
 from mmkd.utils.model_config import resolve_network
+
+
+def write_image(path: Path, array: np.ndarray) -> None:
+    """Writes an image or a map of labels, and the folder it lies in."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(array).save(path)
 
 
 def short_run(cfg: Config, work_dir: Path) -> None:

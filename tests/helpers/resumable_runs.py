@@ -5,30 +5,25 @@ import random
 import numpy as np
 import torch
 from mmengine.registry import DATASETS
-from mmengine.structures import BaseDataElement
-from torch.utils.data import Dataset
 
 from helpers.adversarial_toys import DISCRIMINATOR_SGD, adversarial, small_discriminator
-from helpers.distillation_runs import run_config
+from helpers.distillation_runs import ToyImages, run_config
 from mmkd.utils.checkpoint import load_checkpoint_file
 
 FEATURES = dict(taps='backbone', connector='conv1x1', loss=dict(type='FeatureMSELoss'))
 
 
 @DATASETS.register_module()
-class NoisyImages(Dataset):
+class NoisyImages(ToyImages):
     """Ten images, with noise from each of the generators that a pipeline may use."""
-
-    METAINFO = dict(classes=('a', 'b', 'c'), palette=[(1, 2, 3)] * 3)
-    metainfo = METAINFO
 
     def __len__(self):
         return 10
 
     def __getitem__(self, index):
-        image = torch.randn(3, 32, 32, generator=torch.Generator().manual_seed(index))
-        image = image * random.uniform(0.5, 2) + torch.rand(3, 1, 1) + float(np.random.rand())
-        return dict(inputs=image, data_samples=BaseDataElement(metainfo=dict(img_shape=(32, 32))))
+        sample = super().__getitem__(index)
+        noisy = sample['inputs'] * random.uniform(0.5, 2) + torch.rand(3, 1, 1) + float(np.random.rand())
+        return dict(sample, inputs=noisy)
 
 
 def resumable(work_dir, by_epoch=False, workers=0, length=8, **options):

@@ -1,6 +1,5 @@
 """What the tests of the RoI head share: golden ground truth, a small head, and a batch for it."""
 
-import copy
 import json
 
 import numpy as np
@@ -11,7 +10,7 @@ from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 
 from helpers.golden import GOLDENS, golden_arrays
-from helpers.tiny_center_mask import CHANNELS, RCNN_TRAIN_CFG, ROI_EXTRACTOR
+from helpers.tiny_center_mask import CHANNELS, tiny_config
 from mmkd.registry import MODELS
 
 TRAIN_GOLDEN = 'centermask2/D_train_lite-V-19-slim-dw-eSE'
@@ -71,30 +70,13 @@ def to_bitmaps(polygons):
 
 def make_roi_head(**changes):
     """A CenterMask RoI head of few channels, on strides 8, 16 and 32; ``changes`` replace whole parts of its config."""
-    cfg = ConfigDict(
-        type='CenterMaskRoIHead',
-        mask_roi_extractor=copy.deepcopy(ROI_EXTRACTOR),
-        mask_head=dict(
-            type='SpatialAttentionMaskHead',
-            num_convs=2,
-            in_channels=CHANNELS,
-            conv_out_channels=CHANNELS,
-            num_classes=NUM_CLASSES,
-        ),
-        mask_iou_head=dict(
-            type='CenterMaskIoUHead',
-            num_convs=2,
-            in_channels=CHANNELS,
-            conv_out_channels=CHANNELS,
-            fc_out_channels=16,
-            num_classes=NUM_CLASSES,
-        ),
-        train_cfg=copy.deepcopy(RCNN_TRAIN_CFG),
-        test_cfg=dict(mask_thr_binary=0.5),
-    )
-    cfg.update(changes)
+    config = tiny_config(NUM_CLASSES)
+    cfg = config['roi_head'] | dict(train_cfg=config['train_cfg']['rcnn'], test_cfg=config['test_cfg']['rcnn'])
+    for head in ('mask_head', 'mask_iou_head'):
+        cfg[head].update(num_convs=2)
+    cfg['mask_iou_head'].update(num_fcs=2)
     torch.manual_seed(0)
-    head = MODELS.build(cfg)
+    head = MODELS.build(ConfigDict(cfg | changes))
     head.init_weights()
     return head
 

@@ -3,91 +3,28 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import numpy as np
 import torch
 from mmdet.structures import DetDataSample
 from mmdet.structures.mask import BitmapMasks, PolygonMasks
+from mmengine.config import Config
 from mmengine.structures import InstanceData
 
 from mmkd.registry import MODELS
 
-CHANNELS = 8
-NMS = dict(type='nms', iou_threshold=0.6)
-ROI_EXTRACTOR = dict(
-    type='mmkd.AdaptiveRoIExtractor',
-    roi_layer=dict(type='RoIAlign', output_size=14, sampling_ratio=0, aligned=True),
-    out_channels=CHANNELS,
-    featmap_strides=[8, 16, 32],
-)
-RCNN_TRAIN_CFG = dict(
-    assigner=dict(type='MaxIoUAssigner', pos_iou_thr=0.5, neg_iou_thr=0.5, min_pos_iou=0.5, match_low_quality=False),
-    sampler=dict(type='RandomSampler', num=512, pos_fraction=0.25, add_gt_as_proposals=True),
-    mask_size=28,
-)
+MODEL = Config.fromfile(Path(__file__).with_name('tiny_center_mask_model.py'))
+CHANNELS = MODEL.channels
 
 
 def tiny_config(num_classes: int = 3, **overrides) -> dict:
-    """Config of a CenterMask of some ten thousand parameters with every part of the real one."""
-    config = dict(
-        type='mmkd.CenterMask',
-        data_preprocessor=dict(
-            type='mmdet.DetDataPreprocessor',
-            mean=[103.53, 116.28, 123.675],
-            std=[1.0, 1.0, 1.0],
-            bgr_to_rgb=False,
-            pad_mask=True,
-            pad_size_divisor=32,
-        ),
-        backbone=dict(type='ResNet', depth=18, base_channels=4, out_indices=(1, 2, 3), norm_eval=True),
-        neck=dict(
-            type='FPN',
-            in_channels=[8, 16, 32],
-            out_channels=CHANNELS,
-            add_extra_convs='on_output',
-            num_outs=5,
-            relu_before_extra_convs=True,
-        ),
-        bbox_head=dict(
-            type='mmkd.CenterMaskFCOSHead',
-            num_classes=num_classes,
-            in_channels=CHANNELS,
-            feat_channels=CHANNELS,
-            stacked_convs=1,
-            norm_cfg=dict(type='GN', num_groups=2),
-        ),
-        roi_head=dict(
-            type='mmkd.CenterMaskRoIHead',
-            mask_roi_extractor=ROI_EXTRACTOR,
-            mask_head=dict(
-                type='mmkd.SpatialAttentionMaskHead',
-                num_convs=1,
-                in_channels=CHANNELS,
-                conv_out_channels=CHANNELS,
-                num_classes=num_classes,
-            ),
-            mask_iou_head=dict(
-                type='mmkd.CenterMaskIoUHead',
-                num_convs=1,
-                num_fcs=1,
-                roi_feat_size=14,
-                in_channels=CHANNELS,
-                conv_out_channels=CHANNELS,
-                fc_out_channels=16,
-                num_classes=num_classes,
-            ),
-        ),
-        train_cfg=dict(
-            rpn_proposal=dict(score_thr=0.05, nms_pre=1000, nms=NMS, max_per_img=100),
-            rcnn=RCNN_TRAIN_CFG,
-        ),
-        test_cfg=dict(
-            bbox=dict(score_thr=0.05, nms_pre=1000, min_bbox_size=-1, nms=NMS, max_per_img=50),
-            rcnn=dict(mask_thr_binary=0.5),
-        ),
-    )
-    config.update(overrides)
-    return copy.deepcopy(config)
+    """Config of a CenterMask of some ten thousand parameters; ``overrides`` replace whole parts of it."""
+    config = MODEL.model.to_dict()
+    roi_head = config['roi_head']
+    for head in (config['bbox_head'], roi_head['mask_head'], roi_head['mask_iou_head']):
+        head['num_classes'] = num_classes
+    return copy.deepcopy(config | overrides)
 
 
 def tiny_center_mask(seed: int = 0, chatty: bool = True, **overrides):

@@ -10,6 +10,12 @@ import torch
 TOOL = str(Path(__file__).parents[2] / 'tools/benchmark/mask_assembly.py')
 
 
+@pytest.fixture(autouse=True)
+def folder_of_the_tool(monkeypatch):
+    """Where a script finds the module beside it when it is run as a command."""
+    monkeypatch.syspath_prepend(Path(TOOL).parent)
+
+
 def test_a_row_for_each_case(monkeypatch, capsys):
     monkeypatch.setattr(sys, 'argv', [TOOL, '--repeats', '1', '--max-objects', '30'])
     threads = torch.get_num_threads()

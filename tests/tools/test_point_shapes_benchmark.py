@@ -10,7 +10,8 @@ TOOL = str(Path(__file__).parents[2] / 'tools/benchmark/point_shapes.py')
 
 
 @pytest.fixture
-def tool():
+def tool(monkeypatch):
+    monkeypatch.syspath_prepend(Path(TOOL).parent)  # as when it is run as a command
     threads = torch.get_num_threads()
     module = runpy.run_path(TOOL)
     module['make_case'].__globals__.update(MAP=32, CLASSES=2, CHANNELS=4)

@@ -4,6 +4,7 @@ _base_ = ['mmdet::_base_/default_runtime.py']
 
 data_root = '{{ fileDirname }}/../data/nuclei/'
 metainfo = dict(classes=('nucleus',))
+norm_cfg = dict(type='GN', num_groups=4, requires_grad=True)
 model = dict(
     type='FCOS',
     data_preprocessor=dict(
@@ -11,14 +12,7 @@ model = dict(
     ),
     backbone=dict(type='ResNet', depth=18, base_channels=4, out_indices=(1, 2, 3), init_cfg=None),
     neck=dict(type='FPN', in_channels=[8, 16, 32], out_channels=8, add_extra_convs='on_output', num_outs=5),
-    bbox_head=dict(
-        type='FCOSHead',
-        num_classes=1,
-        in_channels=8,
-        feat_channels=8,
-        stacked_convs=1,
-        norm_cfg=dict(type='GN', num_groups=4, requires_grad=True),
-    ),
+    bbox_head=dict(type='FCOSHead', num_classes=1, in_channels=8, feat_channels=8, stacked_convs=1, norm_cfg=norm_cfg),
     test_cfg=dict(nms_pre=100, score_thr=0.0, nms=dict(type='nms', iou_threshold=0.6), max_per_img=10),
 )
 
@@ -53,9 +47,7 @@ val_dataloader = dict(
     num_workers=0,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type='CocoDataset',
-        data_root=data_root,
-        metainfo=metainfo,
+        train_dataloader['dataset'],
         ann_file='instances_val.json',
         data_prefix=dict(img='val/'),
         test_mode=True,

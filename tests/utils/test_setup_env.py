@@ -1,15 +1,7 @@
 """register_all_modules, in fresh interpreters: what is registered must not depend on what other tests imported."""
 
-import subprocess
-import sys
-
 import pytest
-
-
-def run_python(code, cwd):
-    done = subprocess.run([sys.executable, '-W', 'ignore', '-c', code], capture_output=True, text=True, cwd=cwd)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip().splitlines()[-1]
+from helpers.fresh_interpreter import run_python
 
 
 @pytest.mark.slow
@@ -27,7 +19,7 @@ assert DefaultScope.get_current_instance() is None
 register_all_modules()
 print(DefaultScope.get_current_instance().scope_name)
 """
-    assert run_python(code, tmp_path) == 'mmkd'
+    assert run_python(code, tmp_path).splitlines()[-1] == 'mmkd'
 
 
 @pytest.mark.slow
@@ -45,7 +37,7 @@ try:
 except ImportError as error:
     print('mmrazor is not installed' in str(error) and 'pip install mmrazor==1.0.0 joblib' in str(error))
 """
-    assert run_python(code, tmp_path) == 'True'
+    assert run_python(code, tmp_path).splitlines()[-1] == 'True'
 
 
 def test_default_scope_is_changed_with_a_warning_only():
@@ -76,4 +68,4 @@ from mmkd.utils import load_checkpoint_file
 assert 'load_checkpoint_file' in dir(mmkd.utils)
 print('torch' in sys.modules)
 """
-    assert run_python(code, tmp_path) == 'True'
+    assert run_python(code, tmp_path).splitlines()[-1] == 'True'

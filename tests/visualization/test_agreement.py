@@ -19,6 +19,7 @@ def objects(*boxes, masks=False):
 
 
 A, B, C, D = (2, 2, 12, 12), (16, 2, 26, 12), (30, 2, 40, 12), (44, 2, 54, 12)
+SEEN = ('both right', 'teacher alone right', 'student alone right', 'both wrong alike', 'wrong apart')
 NOTHING = (2, 20, 12, 30)  # where no object is
 ALSO_NOTHING = (30, 20, 40, 30)
 
@@ -29,14 +30,7 @@ def test_objects_are_counted_by_who_is_right(masks):
     teacher = objects(A, B, NOTHING, ALSO_NOTHING, masks=masks)
     student = objects((3, 2, 12, 12), C, NOTHING, masks=masks)  # the first with an IoU of 0.9
     picture, counts = compare_scenes(GREY, teacher, student, truth)
-    assert counts == {
-        'both right': 1,
-        'teacher alone right': 1,
-        'student alone right': 1,
-        'both wrong alike': 1,
-        'wrong apart': 1,
-        'missed by both': 1,
-    }
+    assert counts == dict.fromkeys([*SEEN, 'missed by both'], 1)
     assert (picture[38:] == GREY[38:]).all() and (picture != GREY).any()
     if masks:  # the middle of an object is covered by 55 % of its colour
         expected = (0.45 * 90 + 0.55 * np.array(COLOURS['teacher alone right'])).astype(int)
@@ -66,13 +60,7 @@ def test_pixels_are_counted_where_they_are_labelled():
     picture, counts = compare_scenes(
         np.zeros((1, 6, 3), np.uint8), Scene(classes=teacher), Scene(classes=student), Scene(classes=truth)
     )
-    assert counts == {
-        'both right': 1,
-        'teacher alone right': 1,
-        'student alone right': 1,
-        'both wrong alike': 1,
-        'wrong apart': 1,
-    }
+    assert counts == dict.fromkeys(SEEN, 1)
     assert picture[0, 5].tolist() == [0, 0, 0]
 
 

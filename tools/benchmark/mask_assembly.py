@@ -7,12 +7,9 @@ Example:
     python tools/benchmark/mask_assembly.py --device cuda --repeats 20 --detectors
 """
 
-import argparse
-import math
-import time
-
 import torch
 import torch.nn.functional as F
+from timing import machine, parser_of, shortest_times
 
 import mmkd  # noqa: F401  first: makes mmkd:: configs resolve
 
@@ -40,10 +37,7 @@ OBJECTS = 100  # in an image, for whole detectors
 
 
 def parse_args():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--device', default='cpu')
-    parser.add_argument('--repeats', type=int, default=5, help='the shortest of so many runs counts')
-    parser.add_argument('--threads', type=int, default=1, help='of the CPU')
+    parser = parser_of(__doc__)
     parser.add_argument('--max-objects', type=int, default=1000, help='leaves out cases with more objects')
     parser.add_argument('--detectors', action='store_true', help='times whole detectors as well')
     parser.add_argument('--size', type=int, nargs=2, default=(512, 512), help='height and width for the detectors')
@@ -92,20 +86,6 @@ def step(function, boxes, image, shapes, saliency, targets):
     shapes, saliency = shapes.clone().requires_grad_(), saliency.clone().requires_grad_()
     loss = function(boxes, image, shapes, saliency, targets)
     return loss.detach(), *torch.autograd.grad(loss, (shapes, saliency))
-
-
-def shortest_times(functions, repeats, device):
-    """Seconds of each. They take turns, so that a slow spell of the machine meets all."""
-    times = dict.fromkeys(functions, math.inf)
-    for repeat in range(repeats + 1):
-        for name, function in functions.items():
-            start = time.perf_counter()
-            function()
-            if device.startswith('cuda'):
-                torch.cuda.synchronize()
-            if repeat:  # the first one warms up
-                times[name] = min(times[name], time.perf_counter() - start)
-    return times
 
 
 def compare_assembly(args):
@@ -193,10 +173,7 @@ def main():
     args = parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
-    where = (
-        torch.cuda.get_device_name(args.device) if args.device.startswith('cuda') else f'CPU, threads {args.threads}'
-    )
-    print(f'torch {torch.__version__}, {where}, shortest of {args.repeats}; forward and backward\n')
+    print(f'{machine(args)}, shortest of {args.repeats}; forward and backward\n')
     compare_assembly(args)
     if args.detectors:
         compare_detectors(args)

@@ -4,11 +4,10 @@ Example:
     python tools/benchmark/pair_wise.py --threads 1 --repeats 5
 """
 
-import argparse
-import math
-import time
+from functools import partial
 
 import torch
+from timing import machine, parser_of, shortest_times
 
 from mmkd.distillation.losses import pair_wise_loss
 
@@ -26,11 +25,8 @@ CASES = (
 
 
 def parse_args():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--device', default='cpu')
+    parser = parser_of(__doc__)
     parser.add_argument('--batch-size', type=int, default=2)
-    parser.add_argument('--repeats', type=int, default=5, help='the shortest of so many runs counts')
-    parser.add_argument('--threads', type=int, default=1, help='of the CPU')
     parser.add_argument('--max-positions', type=int, default=8192, help='leaves out larger maps')
     return parser.parse_args()
 
@@ -43,28 +39,11 @@ def step(method, student, teacher):
     return loss.detach(), student.grad
 
 
-def shortest_times(student, teacher, repeats):
-    """Seconds of a step of each form. They take turns, so that a slow spell of the machine meets both."""
-    times = {'direct': math.inf, 'gram': math.inf}
-    for repeat in range(repeats + 1):
-        for method in times:
-            start = time.perf_counter()
-            step(method, student, teacher)
-            if student.is_cuda:
-                torch.cuda.synchronize()
-            if repeat:  # the first one warms up
-                times[method] = min(times[method], time.perf_counter() - start)
-    return times
-
-
 def main():
     args = parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
-    where = (
-        torch.cuda.get_device_name(args.device) if args.device.startswith('cuda') else f'CPU, threads {args.threads}'
-    )
-    print(f'torch {torch.__version__}, {where}, batch size {args.batch_size}, shortest of {args.repeats}\n')
+    print(f'{machine(args)}, batch size {args.batch_size}, shortest of {args.repeats}\n')
     print('| H x W | C student, teacher | direct (s) | Gram (s) | direct / Gram | n x n matrices (MiB) | automatic |')
     print('| --- | --- | --- | --- | --- | --- | --- |')
     for height, width, student_channels, teacher_channels in CASES:
@@ -77,7 +56,8 @@ def main():
         torch.testing.assert_close(gram_loss, direct_loss, rtol=1e-5, atol=0)
         torch.testing.assert_close(gram_grad, direct_grad, rtol=1e-4, atol=1e-5 * direct_grad.abs().max().item())
         chosen = 'Gram' if torch.equal(step('auto', student, teacher)[1], gram_grad) else 'direct'
-        times = shortest_times(student, teacher, args.repeats)
+        steps = {method: partial(step, method, student, teacher) for method in ('direct', 'gram')}
+        times = shortest_times(steps, args.repeats, args.device)
         print(
             f'| {height} x {width} | {student_channels}, {teacher_channels} | {times["direct"]:.4f} | '
             f'{times["gram"]:.4f} | {times["direct"] / times["gram"]:.2f} | '

@@ -8,7 +8,6 @@ Example:
     python tools/benchmark/point_shapes.py --device cuda --repeats 20
 """
 
-import argparse
 import resource
 import sys
 import time
@@ -16,6 +15,7 @@ from multiprocessing import get_context
 
 import numpy as np
 import torch
+from timing import machine, on_gpu, parser_of
 
 import mmkd  # noqa: F401  first: makes mmkd:: configs resolve
 
@@ -29,10 +29,7 @@ WAYS = ('map', 'objects')
 
 
 def parse_args():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--device', default='cpu')
-    parser.add_argument('--repeats', type=int, default=3, help='the shortest of so many steps counts')
-    parser.add_argument('--threads', type=int, default=1, help='of the CPU')
+    parser = parser_of(__doc__, repeats=3)
     parser.add_argument('--max-images', type=int, default=8, help='leaves out larger batches')
     return parser.parse_args()
 
@@ -79,14 +76,14 @@ def step(way, head, x, samples):
 
 def memory(device) -> float:
     """The largest so far, in MiB."""
-    if device.startswith('cuda'):
+    if on_gpu(device):
         return torch.cuda.max_memory_allocated() / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == 'darwin' else 2**10)
 
 
 def clock(device) -> float:
     """Processor time, which other work on the machine does not lengthen much; on a GPU, time."""
-    if device.startswith('cuda'):
+    if on_gpu(device):
         torch.cuda.synchronize()
         return time.perf_counter()
     return time.process_time()
@@ -108,10 +105,7 @@ def measure(way, images, objects, device, repeats, threads):
 
 def main():
     args = parse_args()
-    where = (
-        torch.cuda.get_device_name(args.device) if args.device.startswith('cuda') else f'CPU, {args.threads} threads'
-    )
-    print(f'torch {torch.__version__}, {where}, shortest of {args.repeats}\n')
+    print(f'{machine(args)}, shortest of {args.repeats}\n')
     print('| images | objects an image | map (s) | objects (s) | map / objects | map (MiB) | objects (MiB) |')
     print('| --- | --- | --- | --- | --- | --- | --- |')
     for images, objects in CASES:

@@ -1,6 +1,5 @@
-# VOC 2012 + SBD instance segmentation, 20 classes, with CenterNet's augmentation; tools/dataset/voc_sbd_to_coco.py
-# makes the files. The data lie in voc_instance/ below the folder that the environment variable MMKD_DATA names, else
-# data/.
+# VOC 2012 + SBD instance segmentation, 20 classes, with CenterNet's augmentation; `mmkd voc_sbd_to_coco` makes the
+# files. The data lie in voc_instance/ below the folder that the environment variable MMKD_DATA names, else data/.
 _base_ = ['./coco_instance_center512.py', './voc_instance_annotations.py']
 
 data_root = _base_.voc_root

@@ -1,15 +1,10 @@
 # CenterMask with VoVNetV2 as in centermask2: FCOS on P3 to P7, masks of 28 x 28 from P3 to P5, mask scores.
+_base_ = './detector.py'
+
 num_classes = 80
 model = dict(
     type='mmkd.CenterMask',
-    data_preprocessor=dict(
-        type='DetDataPreprocessor',
-        mean=[103.53, 116.28, 123.675],
-        std=[1.0, 1.0, 1.0],
-        bgr_to_rgb=False,
-        pad_mask=True,
-        pad_size_divisor=32,
-    ),
+    data_preprocessor=dict(pad_mask=True),
     # Every convolution trains, every batch norm is frozen.
     backbone=dict(
         type='mmkd.VoVNet',

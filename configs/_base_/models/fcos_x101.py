@@ -1,14 +1,10 @@
 # FCOS with group norm in its towers, as in the original and in mmdet: ResNeXt-101-32x8d with Caffe2's ImageNet weights.
+_base_ = './detector.py'
+
 num_classes = 80
 model = dict(
     type='FCOS',
-    data_preprocessor=dict(
-        type='DetDataPreprocessor',
-        mean=[103.530, 116.280, 123.675],
-        std=[57.375, 57.120, 58.395],
-        bgr_to_rgb=False,
-        pad_size_divisor=32,
-    ),
+    data_preprocessor=dict(std=[57.375, 57.120, 58.395]),
     backbone=dict(
         type='ResNeXt',
         depth=101,

@@ -1,15 +1,11 @@
 # CenterMask with point representation (Wang et al., CVPR 2020) on DLA-34, its neck with deformable convolution.
+_base_ = './detector.py'
+
 num_classes = 80
 
 model = dict(
     type='mmkd.PointCenterMask',
-    data_preprocessor=dict(
-        type='DetDataPreprocessor',
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        bgr_to_rgb=True,
-        pad_size_divisor=32,
-    ),
+    data_preprocessor=dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], bgr_to_rgb=True),
     backbone=dict(type='mmkd.DLA', depth=34, out_indices=(2, 3, 4, 5)),
     neck=dict(type='mmkd.DLANeck', in_channels=(64, 128, 256, 512), conv_cfg=dict(type='DCNv2', deform_groups=1)),
     bbox_head=dict(

@@ -39,11 +39,6 @@ class MobileNetV2(UpstreamBackbone, MMDetMobileNetV2):
         self.settle()
 
     def init_weights(self) -> None:
-        """As mmdet's; a pretrained file may also be the original's of CenterMask, and has to fit.
-
-        Raises:
-            FileNotFoundError: The file of ``dict(type='Pretrained', checkpoint=...)`` does not exist.
-            ValueError: It does not have all weights of this backbone.
-        """
+        """As mmdet's; a pretrained file, which may be the original's of CenterMask, has to fit (:mod:`.pretrained`)."""
         with pretrained_last(self):
             super().init_weights()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 
-from mmdet.models.detectors import SingleStageDetector
 from mmdet.structures import DetDataSample
 from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
@@ -14,9 +13,11 @@ from torch import Tensor
 from mmkd.compat_ops import refuse_export
 from mmkd.registry import MODELS
 
+from .boxes_then_masks import BoxesThenMasks
+
 
 @MODELS.register_module()
-class CenterMask(SingleStageDetector):
+class CenterMask(BoxesThenMasks):
     """One-stage instance segmentation: FCOS boxes, each with a mask of its own.
 
     The box head is final: it names the class, and no second box stage follows. While training, the boxes it finds at
@@ -108,32 +109,10 @@ class CenterMask(SingleStageDetector):
         losses.update(self.roi_head.loss(x, proposals, batch_data_samples))
         return losses
 
-    def predict(
-        self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample], rescale: bool = True
-    ) -> list[DetDataSample]:
-        """Detections of a batch, written into the samples as ``pred_instances``.
-
-        Args:
-            batch_inputs: Normalised images (N, 3, H, W).
-            batch_data_samples: Meta information of each image.
-            rescale: Whether boxes and masks are of the original image or of the network's input.
-
-        Returns:
-            The samples. Their ``pred_instances`` have ``bboxes`` (n, 4), ``scores`` (n,), ``labels`` (n,), ``masks``
-            (n, H, W) and ``mask_scores`` (n,): the scores to rank masks by, while ``scores`` rank boxes.
-        """
-        x, boxes = self.predict_boxes(batch_inputs, batch_data_samples, rescale)
-        results = self.predict_masks(x, boxes, batch_data_samples, rescale)
-        return self.add_pred_to_datasample(batch_data_samples, results)
-
     def predict_boxes(
         self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample], rescale: bool = True
     ) -> tuple[Sequence[Tensor], list[InstanceData]]:
-        """The first half of :meth:`predict`.
-
-        Returns:
-            What :meth:`predict_masks` needs of the images, and for each image ``bboxes``, ``scores`` and ``labels``.
-        """
+        """The first half of :meth:`predict`: the maps of the pyramid, and the boxes."""
         x = self.extract_feat(batch_inputs)
         # Masks are predicted for the boxes as found, so these stay in input pixels until then.
         found = self.bbox_head.predict(x, batch_data_samples, rescale=False)
@@ -147,7 +126,11 @@ class CenterMask(SingleStageDetector):
         batch_data_samples: list[DetDataSample],
         rescale: bool = True,
     ) -> list[InstanceData]:
-        """The second half of :meth:`predict`, for all boxes of the first or a selection of them in any order."""
+        """The second half of :meth:`predict`.
+
+        Returns:
+            Results with ``masks``, and ``mask_scores`` (n,): the scores to rank masks by, while ``scores`` rank boxes.
+        """
         metas = [sample.metainfo for sample in batch_data_samples]
         return self.roi_head.predict_placed_masks(features, metas, results_list, rescale)
 

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
-from mmdet.models.detectors import SingleStageDetector
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 from torch import Tensor
@@ -15,11 +14,13 @@ from torch import Tensor
 from mmkd.models.dense_heads.point_center_mask_head import PointMaskMaps
 from mmkd.registry import MODELS
 
+from .boxes_then_masks import BoxesThenMasks
+
 __all__ = ['PointCenterMask']
 
 
 @MODELS.register_module()
-class PointCenterMask(SingleStageDetector):
+class PointCenterMask(BoxesThenMasks):
     """Instance segmentation from object centres, local shapes and a global saliency (Wang et al., CVPR 2020).
 
     Not to be confused with :class:`CenterMask` (Lee & Park 2020), which is FCOS with a mask branch.
@@ -50,32 +51,10 @@ class PointCenterMask(SingleStageDetector):
         bbox_head = copy.deepcopy(bbox_head)
         super().__init__(backbone, neck, bbox_head, train_cfg, test_cfg, data_preprocessor, init_cfg)
 
-    def predict(
-        self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample], rescale: bool = True
-    ) -> list[DetDataSample]:
-        """Instances of a batch, written into the samples as ``pred_instances``.
-
-        Args:
-            batch_inputs: Normalised images (N, 3, H, W).
-            batch_data_samples: Meta information of each image.
-            rescale: Whether boxes and masks are of the original image or of the network's input.
-
-        Returns:
-            The samples. Their ``pred_instances`` have ``bboxes`` (n, 4), ``scores`` (n,), ``labels`` (n,) and ``masks``
-            (n, H, W).
-        """
-        features, boxes = self.predict_boxes(batch_inputs, batch_data_samples, rescale)
-        results = self.predict_masks(features, boxes, batch_data_samples, rescale)
-        return self.add_pred_to_datasample(batch_data_samples, results)
-
     def predict_boxes(
         self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample], rescale: bool = True
     ) -> tuple[tuple[PointMaskMaps, Callable], list[InstanceData]]:
-        """The first half of :meth:`predict`.
-
-        Returns:
-            What :meth:`predict_masks` needs of the images, and for each image ``bboxes``, ``scores`` and ``labels``.
-        """
+        """The first half of :meth:`predict`: the maps, the function that makes shapes, and the boxes."""
         maps, shapes_at = self.maps_and_shapes(batch_inputs)
         metas = [sample.metainfo for sample in batch_data_samples]
         return (maps, shapes_at), self.bbox_head.predict_boxes_by_feat(maps, metas, rescale)
@@ -87,7 +66,7 @@ class PointCenterMask(SingleStageDetector):
         batch_data_samples: list[DetDataSample],
         rescale: bool = True,
     ) -> list[InstanceData]:
-        """The second half of :meth:`predict`, for all boxes of the first or a selection of them in any order."""
+        """The second half of :meth:`predict`."""
         maps, shapes_at = features
         metas = [sample.metainfo for sample in batch_data_samples]
         return self.bbox_head.predict_masks_by_feat(maps, results_list, metas, rescale, shapes_at=shapes_at)

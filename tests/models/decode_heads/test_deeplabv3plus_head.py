@@ -1,6 +1,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers.norms import randomize_norms
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from torch import nn
@@ -36,11 +37,7 @@ def head():
         in_channels=12, in_index=3, channels=8, c1_in_channels=6, c1_channels=4, num_classes=5, norm_cfg=dict(type='BN')
     )
     head.init_weights()
-    for module in head.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.weight, 0.5, 1.5)
-            nn.init.normal_(module.bias)
-            nn.init.normal_(module.running_mean, std=0.1)
+    randomize_norms(head)
     nn.init.normal_(head.conv_seg.weight)
     return head
 

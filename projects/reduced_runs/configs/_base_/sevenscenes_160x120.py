@@ -1,12 +1,11 @@
 # Frames of one room of 7-Scenes at 160 x 120 and a schedule of minutes on a CPU. Depth is scored at the labels' size.
 # In sevenscenes/ below the folder that MMKD_DATA names, else data/, 320 x 240:
 #     images/{train,val}/*.jpg, depth/{train,val}/*.png in millimetres, 0 where there is no reading
-_base_ = ['mmkd::_base_/datasets/nyu_385x385.py', 'mmkd::_base_/depth_runtime.py']
+_base_ = ['mmkd::_base_/datasets/nyu_385x385.py', 'mmkd::_base_/depth_runtime.py', './adamw_1k.py']
 
 data_root = '{{$MMKD_DATA:data}}/sevenscenes/'
 crop_size = (112, 144)
 intrinsics = (292.5, 292.5, 160.0, 120.0)
-max_iters = 1000
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),
@@ -50,16 +49,5 @@ test_dataloader = val_dataloader
 val_evaluator = dict(crop_type=None)
 test_evaluator = val_evaluator
 
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=500)
-val_cfg = dict(type='ValLoop')
-test_cfg = dict(type='TestLoop')
-optim_wrapper = dict(
-    type='OptimWrapper', optimizer=dict(type='AdamW', lr=5e-4, weight_decay=0.01), clip_grad=dict(max_norm=10.0)
-)
-param_scheduler = [
-    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=50),
-    dict(type='PolyLR', power=0.9, eta_min=0.0, begin=50, end=max_iters, by_epoch=False),
-]
 auto_scale_lr = dict(enable=False, base_batch_size=4)
-randomness = dict(seed=0)
 default_hooks = dict(checkpoint=dict(interval=500, max_keep_ckpts=1))

@@ -1,9 +1,8 @@
 # Boxes of VOC 2012 in COCO's format, shorter side 144, and a schedule of minutes on a CPU. In voc_instance/ below the
 # folder that MMKD_DATA names, else data/.
-_base_ = ['mmkd::_base_/datasets/voc_instance.py', 'mmkd::_base_/det_runtime.py']
+_base_ = ['mmkd::_base_/datasets/voc_instance.py', 'mmkd::_base_/det_runtime.py', './adamw_1k.py']
 
 scale = (240, 144)
-max_iters = 1000
 
 load_boxes = dict(type='LoadAnnotations', with_bbox=True)
 train_pipeline = [
@@ -46,17 +45,5 @@ tta_pipeline = [
     ),
 ]
 
-# Adam: the size of its steps does not depend on how many losses are added up
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=500)
-val_cfg = dict(type='ValLoop')
-test_cfg = dict(type='TestLoop')
-optim_wrapper = dict(
-    type='OptimWrapper', optimizer=dict(type='AdamW', lr=5e-4, weight_decay=0.01), clip_grad=dict(max_norm=10.0)
-)
-param_scheduler = [
-    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=50),
-    dict(type='PolyLR', power=0.9, eta_min=0.0, begin=50, end=max_iters, by_epoch=False),
-]
 auto_scale_lr = dict(enable=False, base_batch_size=8)
-randomness = dict(seed=0)
 default_hooks = dict(checkpoint=dict(interval=500, max_keep_ckpts=1))
