@@ -38,7 +38,7 @@ PYTEST = OMP_NUM_THREADS=1 $(ENV_PYTHON) -m pytest -n $(JOBS) --dist loadfile
 STAMP := $(ENV_DIR)/.mmkd-ready$(subst /,-,$(CURDIR))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo gates test test-quick test-openmmlab lint format
+.PHONY: help setup demo gates test test-quick test-openmmlab lint format docs
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -64,6 +64,9 @@ test-openmmlab:  ## run the whole test suite on the original OpenMMLab line
 lint: $(STAMP)  ## check style and formatting
 	$(ENV_PYTHON) -m ruff check .
 	$(ENV_PYTHON) -m ruff format --check .
+
+docs: $(STAMP)  ## build the site into build/site, with warnings as errors
+	$(ENV_PYTHON) -m mkdocs build
 
 format: $(STAMP)  ## mend style and formatting
 	$(ENV_PYTHON) -m ruff check --fix .

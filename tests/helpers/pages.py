@@ -19,7 +19,7 @@ PAGES = sorted(
     }
 )
 # Commands that a page may name, kept from running and written down in place of it.
-STUBBED = ('python', 'mmkd', 'pip', 'make', 'wget', 'tar', 'torchrun', 'tensorboard')
+STUBBED = ('python', 'mmkd', 'pip', 'make', 'wget', 'tar', 'torchrun', 'tensorboard', 'srun')
 STUB = r"""#!/bin/bash
 if [ "$(basename "$0")" = python ] && [ "$1" = -c ]; then exec "$REAL_PYTHON" "$@"; fi
 { printf '%s\x1f' "$(basename "$0")" "$PWD" "$(env | grep ^MMKD_)" "$@"; printf '\x1e'; } >> "$RECORDED"
