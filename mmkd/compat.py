@@ -21,7 +21,7 @@ from types import ModuleType
 
 from . import compat_inference, compat_ops
 from .allow_list import allowed_globals
-from .environment import check_environment, check_torch, explained_imports
+from .environment import check_environment, check_torch, explained_imports, has_distribution
 
 __all__ = [
     'check_environment',
@@ -147,7 +147,7 @@ def _mend_config_packages(config_utils: ModuleType) -> None:
     """
     table = config_utils.MODULE2PACKAGE
     table.setdefault('mmkd', 'mmkd')
-    if not _has_distribution(table.get('mmseg', 'mmseg')) and importlib.util.find_spec('mmseg'):
+    if not has_distribution(table.get('mmseg', 'mmseg')) and importlib.util.find_spec('mmseg'):
         table['mmseg'] = 'mmseg'
 
 
@@ -164,17 +164,9 @@ def _mend_package_look_up(package_utils: ModuleType) -> None:
         _rebind('mmengine', {before[name]: replacements[name] for name in replacements})
 
 
-def _has_distribution(name: str) -> bool:
-    try:
-        distribution(name)
-    except PackageNotFoundError:
-        return False
-    return True
-
-
 def _is_installed(package: str) -> bool:
     """Whether there is a distribution or a module of this name."""
-    if _has_distribution(package):
+    if has_distribution(package):
         return True
     spec = importlib.util.find_spec(package)
     return spec is not None and spec.origin is not None

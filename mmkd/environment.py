@@ -108,7 +108,7 @@ def _problem_with(name: str) -> str | None:
     wanted = f'needed is >={need.minimum},<{need.below}'
     if importlib.util.find_spec(name) is None:
         return f'{name} is not installed; {wanted}'
-    rivals = sorted({need.distribution(line) for line in LINES if _is_installed(need.distribution(line))})
+    rivals = sorted({need.distribution(line) for line in LINES if has_distribution(need.distribution(line))})
     if len(rivals) > 1:
         return f'{name} is installed twice, by {rivals[0]} and {rivals[1]}, which overwrite each other'
     missing = [module for module in need.also if importlib.util.find_spec(module) is None]
@@ -126,7 +126,7 @@ def _problem_with(name: str) -> str | None:
 def _version_of(name: str) -> str:
     """The version of a module. All but mmrazor, whose import takes seconds, are imported to see that they can be."""
     if name == 'mmrazor':
-        return distribution('mmrazor').version if _is_installed('mmrazor') else NEEDS['mmrazor'].minimum
+        return distribution('mmrazor').version if has_distribution('mmrazor') else NEEDS['mmrazor'].minimum
     version = import_module(name).__version__
     if name == 'mmcv':
         import_module('torch')  # the compiled operators are linked against its libraries
@@ -152,14 +152,14 @@ def _commands(problems: dict[str, str]) -> list[str]:
     if 'torch' in problems:
         commands.append(f"pip install 'torch>={TORCH_MINIMUM}'")
     if any(_HEADLESS in problem for problem in problems.values()):
-        version = f'=={distribution("opencv-python").version}' if _is_installed('opencv-python') else ''
+        version = f'=={distribution("opencv-python").version}' if has_distribution('opencv-python') else ''
         return [*commands, f'pip install --force-reinstall --no-deps opencv-python-headless{version}']
     unfit = [name for name in problems if name in NEEDS]
     line = _line_in_use()
     keep = {NEEDS[name].distribution(line) for name in unfit if 'installed twice' not in problems[name]}
     candidates = [NEEDS[name].distribution(other) for name in unfit for other in LINES]
     candidates += ['mmcv-lite', 'onedl-mmcv-lite'] if 'mmcv' in unfit else []
-    unwanted = [name for name in dict.fromkeys(candidates) if name not in keep and _is_installed(name)]
+    unwanted = [name for name in dict.fromkeys(candidates) if name not in keep and has_distribution(name)]
     if unwanted:
         commands.append(f'pip uninstall -y {" ".join(unwanted)}')
     if 'mmcv' in unfit:
@@ -176,12 +176,13 @@ def _commands(problems: dict[str, str]) -> list[str]:
 def _line_in_use() -> str:
     for name in ('mmcv', 'mmengine', 'mmdet', 'mmseg'):
         for line in LINES:
-            if _is_installed(NEEDS[name].distribution(line)):
+            if has_distribution(NEEDS[name].distribution(line)):
                 return line
     return LINES[0]
 
 
-def _is_installed(name: str) -> bool:
+def has_distribution(name: str) -> bool:
+    """Whether pip has installed something of this name."""
     try:
         distribution(name)
     except PackageNotFoundError:

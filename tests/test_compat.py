@@ -169,11 +169,11 @@ def test_package_table_learns_mmkd_and_repairs_mmseg_only_where_it_is_broken(mon
         compat._mend_config_packages(SimpleNamespace(MODULE2PACKAGE=table))
         return table
 
-    monkeypatch.setattr(compat, '_has_distribution', lambda name: False)
+    monkeypatch.setattr(compat, 'has_distribution', lambda name: False)
     broken = mended(dict(mmdet='mmdet', mmseg='mmsegmentation'))
     assert broken == dict(mmdet='mmdet', mmseg='mmseg', mmkd='mmkd')
 
-    monkeypatch.setattr(compat, '_has_distribution', lambda name: True)
+    monkeypatch.setattr(compat, 'has_distribution', lambda name: True)
     fine = mended(dict(mmseg='mmsegmentation', mmkd='elsewhere'))
     assert fine == dict(mmseg='mmsegmentation', mmkd='elsewhere')
 
@@ -219,7 +219,7 @@ def test_packages_are_found_by_module_and_by_distribution():
 
     folder = mmengine.__path__[0]
     assert compat._installed_path('mmengine') == folder
-    name = next(n for n in ('onedl-mmengine', 'mmengine') if compat._has_distribution(n))
+    name = next(n for n in ('onedl-mmengine', 'mmengine') if compat.has_distribution(n))
     assert compat._installed_path(name) == folder
     assert compat._is_installed('mmkd')
     assert not compat._is_installed('no_such_package')

@@ -35,7 +35,7 @@ def pretend(monkeypatch):
 
         monkeypatch.setattr(environment.importlib.util, 'find_spec', find_spec)
         monkeypatch.setattr(environment, 'import_module', import_module)
-        monkeypatch.setattr(environment, '_is_installed', lambda name: name in distributions)
+        monkeypatch.setattr(environment, 'has_distribution', lambda name: name in distributions)
         monkeypatch.setattr(environment, 'distribution', lambda name: SimpleNamespace(version=found[name]))
 
     return apply

@@ -1,30 +1,15 @@
 """What joins a training run: hooks, loops, optimizers."""
 
-from .hooks import (
-    DurableCheckpointHook,
-    FiniteLossHook,
-    GradientShareHook,
-    IterationSeedHook,
-    StopDistillHook,
-    StudentCheckpointHook,
-    TeacherEvaluationHook,
-    ValidationPanelsHook,
-)
+from . import hooks
+from .hooks import *  # noqa: F403  each is named in hooks
 from .loops import DistillValLoop
 from .optimizers import DistillOptimWrapper, DistillOptimWrapperConstructor
 from .prepare import prepare_runner
 
 __all__ = [
+    *hooks.__all__,
     'DistillOptimWrapper',
     'DistillOptimWrapperConstructor',
     'DistillValLoop',
-    'DurableCheckpointHook',
-    'FiniteLossHook',
-    'GradientShareHook',
-    'IterationSeedHook',
-    'StopDistillHook',
-    'StudentCheckpointHook',
-    'TeacherEvaluationHook',
-    'ValidationPanelsHook',
     'prepare_runner',
 ]

@@ -1,11 +1,9 @@
 """mmkd taps, on configs of mmdet, mmseg and mmkd."""
 
 import json
-import sys
+from functools import partial
 
 import pytest
-
-from mmkd.apis import cli
 
 RETINANET = 'mmdet::retinanet/retinanet_r18_fpn_1x_coco.py'
 PSPNET = 'mmseg::pspnet/pspnet_r18-d8_4xb2-80k_cityscapes-512x1024.py'
@@ -14,15 +12,9 @@ KD = 'mmkd::kd/centermask_v19_from_v99.py'
 
 
 @pytest.fixture
-def taps(monkeypatch, capsys):
+def taps(mmkd_prints):
     """Runs ``mmkd taps``; returns what it printed."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, 'argv', ['mmkd', 'taps', *arguments])
-        cli.main()
-        return capsys.readouterr().out
-
-    return run
+    return partial(mmkd_prints, 'taps')
 
 
 def by_name(text):

@@ -2,12 +2,12 @@
 
 import json
 import re
-import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from mmkd.apis import cli, weights
+from mmkd.apis import weights
 from mmkd.apis.weights import WEIGHTS, is_here
 from mmkd.converters import FORMATS
 from mmkd.models.backbones.efficientnet_lite_files import PACKAGES
@@ -44,13 +44,8 @@ def test_a_page_of_the_configs_tells_the_same_addresses():
 
 
 @pytest.fixture
-def command(monkeypatch, capsys):
-    def run(*arguments):
-        monkeypatch.setattr(sys, 'argv', ['mmkd', 'weights', *arguments])
-        cli.main()
-        return capsys.readouterr().out
-
-    return run
+def command(mmkd_prints):
+    return partial(mmkd_prints, 'weights')
 
 
 def test_a_file_is_looked_for_where_the_configs_look(command, tmp_path, monkeypatch):

@@ -19,6 +19,10 @@ def conv_norm_act(inputs, outputs, size, stride=1, groups=1):
     return nn.Sequential(conv, nn.BatchNorm2d(outputs), nn.ReLU6())
 
 
+# expansion, channels, blocks, stride of each stage: table 2 of the paper
+TABLE = [(1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)]
+
+
 class Block(nn.Module):
     def __init__(self, inputs, outputs, stride, expansion):
         super().__init__()
@@ -33,23 +37,14 @@ class Block(nn.Module):
 
 
 class Reference(nn.Module):
-    """MobileNetV2 (Sandler et al., 2018, table 2) under torchvision's names."""
+    """MobileNetV2 (Sandler et al., 2018) under torchvision's names."""
 
     ends = (3, 6, 13, 17)  # the last blocks at strides 4, 8, 16 and 32
 
     def __init__(self):
         super().__init__()
         features, inputs = [conv_norm_act(3, 32, 3, 2)], 32
-        table = [
-            (1, 16, 1, 1),
-            (6, 24, 2, 2),
-            (6, 32, 3, 2),
-            (6, 64, 4, 2),
-            (6, 96, 3, 1),
-            (6, 160, 3, 2),
-            (6, 320, 1, 1),
-        ]
-        for expansion, outputs, number, stride in table:
+        for expansion, outputs, number, stride in TABLE:
             for i in range(number):
                 features.append(Block(inputs, outputs, stride if i == 0 else 1, expansion))
                 inputs = outputs

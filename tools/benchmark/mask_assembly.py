@@ -14,14 +14,7 @@ from timing import machine, parser_of, shortest_times
 import mmkd  # noqa: F401  first: makes mmkd:: configs resolve
 
 # images, objects an image, smallest and largest side of an object in cells; maps are 128 x 128
-CASES = (
-    (4, 7, 2, 64),
-    (4, 30, 2, 32),
-    (4, 128, 2, 16),
-    (16, 7, 2, 64),
-    (16, 30, 2, 32),
-    (1, 100, 2, 128),
-)
+CASES = ((4, 7, 2, 64), (4, 30, 2, 32), (4, 128, 2, 16), (16, 7, 2, 64), (16, 30, 2, 32), (1, 100, 2, 128))
 MAP = 128
 SHAPE = 32
 POINTS = 'mmkd::point_centermask/point-centermask'

@@ -85,6 +85,7 @@ def test_the_first_fault_of_a_kind_stands_for_the_others(tmp_path):
     assert summary.faults[0].endswith("annotation 0 has no 'bbox'; 3 like that")
 
 
+@pytest.mark.slow
 def test_of_a_large_file_little_is_kept_and_less_than_its_size_is_needed(tmp_path):
     polygon = [[round(0.02 * i, 2) for i in range(300)]]
     annotations = [item(i, segmentation=polygon, bbox=[1, 1, 5, 4]) for i in range(5000)]
