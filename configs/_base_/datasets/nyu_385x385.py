@@ -1,7 +1,7 @@
 # NYUv2 depth as mmseg prepares it: images and 16-bit depth maps in millimetres, 640 x 480. 24,231 for training, 654 for
 # testing. In nyu/ below the folder that MMKD_DATA names, else data/:
 #     images/{train,test}/*.jpg, annotations/{train,test}/*.png
-_base_ = './segmentation_loaders.py'
+_base_ = './segmentation.py'
 
 data_root = '{{$MMKD_DATA:data}}/nyu/'
 crop_size = (385, 385)
@@ -53,5 +53,7 @@ val_dataloader = dict(
 test_dataloader = val_dataloader
 
 # abs_rel, rmse, log10 and the shares d1, d2, d3 of pixels within 1.25, 1.25^2 and 1.25^3, each a mean over images
-val_evaluator = dict(type='DepthMetric', min_depth_eval=0.001, max_depth_eval=max_depth, crop_type='nyu_crop')
+val_evaluator = dict(
+    _delete_=True, type='DepthMetric', min_depth_eval=0.001, max_depth_eval=max_depth, crop_type='nyu_crop'
+)
 test_evaluator = val_evaluator
