@@ -5,12 +5,11 @@ from copy import deepcopy
 import numpy as np
 import pytest
 import torch
-from helpers.config_runs import go_on, pipeline_steps, reduce_networks, short_run
+from helpers.config_runs import go_on, pipeline_steps, reduce_networks, short_run, write_image
 from helpers.configs import ROOT, shipped_configs
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
-from test_segmentation_configs import write
 
 import mmkd  # noqa: F401  first: makes ``mmkd::`` configs resolve
 from mmkd.registry import MODELS
@@ -35,8 +34,10 @@ def roots(tmp_path, monkeypatch):
             for i in range(2):
                 depth = rng.integers(500, 6000, IMAGE).astype(np.uint16)
                 depth[:5] = 0
-                write(tmp_path / f'{data}/images/{split}/room_000{i}.jpg', rng.integers(0, 256, (*IMAGE, 3), np.uint8))
-                write(tmp_path / f'{data}/{depths}/{split}/room_000{i}.png', depth)
+                write_image(
+                    tmp_path / f'{data}/images/{split}/room_000{i}.jpg', rng.integers(0, 256, (*IMAGE, 3), np.uint8)
+                )
+                write_image(tmp_path / f'{data}/{depths}/{split}/room_000{i}.png', depth)
     monkeypatch.setenv('MMKD_DATA', str(tmp_path))
     return tmp_path
 
