@@ -154,6 +154,7 @@ if __name__ == '__main__':
             'numpy',
             'matplotlib',
             'pycocotools',
+            'safetensors',  # outputs of teachers that are kept
             'jinja2',  # pages and configs that are written; torch brings it along
             'filelock',  # downloads: torch and mmdet bring these two along
             'tqdm',

@@ -24,6 +24,7 @@ COMMANDS = (
     'taps',
     'convert',
     'weights',
+    'cache',
     'export',
     'predict',
     'new',

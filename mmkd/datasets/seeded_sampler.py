@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from mmengine.dist import get_rank
+from mmengine.dist import get_rank, get_world_size
 from mmengine.registry import DATA_SAMPLERS as ROOT_SAMPLERS
 from torch.utils.data import Dataset, Sampler
 
@@ -16,10 +16,9 @@ __all__ = ['SeededSampler']
 
 
 class Draw(int):
-    """The index of a sample, which knows when it is drawn: the epoch, and the how manieth it is of this process."""
+    """The index of a sample, which knows what its random numbers are drawn from."""
 
-    epoch: int
-    number: int
+    key: tuple[int, ...]
 
 
 @DATA_SAMPLERS.register_module()
@@ -31,6 +30,10 @@ class SeededSampler(Sampler):
     (mmengine seeds the generators when a run starts and each worker when an epoch does: a resumed run repeats the
     augmentation of the beginning, and without ``persistent_workers`` each epoch does.)
 
+    With ``views=K`` it is drawn from (index of the sample, number of the view) alone, so that a sample comes in K
+    views, the same ones in any run of this pipeline: what a teacher said of one can be kept (``teacher.cache``). The
+    view is that of the epoch; where there are no epochs, it changes when as many samples were drawn as there are.
+
     Transforms that keep samples of their own, like mmdet's ``CachedMosaic``, begin with empty caches when resumed.
 
     Training with mmkd's tools, or of ``DenseDistill``, puts it around the sampler of the config.
@@ -40,23 +43,38 @@ class SeededSampler(Sampler):
         sampler: The sampler, or its config.
         draw_seed: The seed of the run.
         seed: As given to every sampler by mmengine; goes to ``sampler``.
+        views: In how many views each sample comes; None: in another one each time.
     """
 
-    def __init__(self, dataset: Dataset, sampler: Sampler | Mapping, draw_seed: int, seed: int | None = None):
+    def __init__(
+        self,
+        dataset: Dataset,
+        sampler: Sampler | Mapping,
+        draw_seed: int,
+        seed: int | None = None,
+        views: int | None = None,
+    ):
         if isinstance(sampler, Mapping):
             sampler = ROOT_SAMPLERS.build(sampler, default_args=dict(dataset=dataset, seed=seed))
         self.sampler = sampler
+        self._seed, self._views, self._samples = draw_seed, views, len(dataset)
         self._epoch = 0
         self._number = 0
         # PyTorch's data loader calls this, on an object as on a class, in place of dataset[index]
-        dataset.__getitems__ = _SeededLoading(dataset, draw_seed, get_rank())
+        dataset.__getitems__ = _SeededLoading(dataset)
 
     def __iter__(self) -> Iterator[Draw]:
         for index in self.sampler:
             draw = Draw(index)
-            draw.epoch, draw.number = self._epoch, self._number
+            draw.key = self._key(index)
             self._number += 1
             yield draw
+
+    def _key(self, index: int) -> tuple[int, ...]:
+        if self._views is None:
+            return self._seed, get_rank(), self._epoch, self._number
+        passes = self._epoch + self._number * get_world_size() // self._samples
+        return int(index), passes % self._views
 
     def __len__(self) -> int:
         return len(self.sampler)
@@ -88,15 +106,13 @@ class SeededSampler(Sampler):
 class _SeededLoading:
     """Loads the samples of a batch, each with generators of its own."""
 
-    def __init__(self, dataset: Dataset, seed: int, rank: int):
+    def __init__(self, dataset: Dataset):
         self.dataset = dataset
-        self.seed = seed
-        self.rank = rank
 
     def __call__(self, draws: Sequence[int]) -> list:
         return [self._load(draw) for draw in draws]
 
     def _load(self, draw: int) -> Any:
         if isinstance(draw, Draw):
-            seed_generators(self.seed, self.rank, draw.epoch, draw.number, accelerator=False)
+            seed_generators(*draw.key, accelerator=False)
         return self.dataset[int(draw)]

@@ -64,7 +64,9 @@ def _log_scores_by_iteration(runner: Runner) -> None:
 def _seed_samples(runner: Runner) -> None:
     loader = runner._train_dataloader
     sampler = loader.get('sampler') if isinstance(loader, dict) else None
+    cache = getattr(getattr(unwrapped(runner.model), 'teacher', None), 'cache', None)
+    views = None if cache is None else cache.views
     if isinstance(sampler, dict) and sampler.get('type') != 'mmkd.SeededSampler':
         loader = copy.copy(loader)  # the config, which is saved, stays as it was written
-        loader['sampler'] = dict(type='mmkd.SeededSampler', sampler=sampler, draw_seed=runner.seed)
+        loader['sampler'] = dict(type='mmkd.SeededSampler', sampler=sampler, draw_seed=runner.seed, views=views)
         runner._train_dataloader = loader

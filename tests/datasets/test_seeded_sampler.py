@@ -105,7 +105,7 @@ def test_it_goes_to_processes_that_are_not_forked():
     sampler = SeededSampler(dataset, DefaultSampler(dataset, seed=1), draw_seed=0)
     draws = list(sampler)[:2]
     copied, dataset = pickle.loads(pickle.dumps((draws, dataset)))
-    assert [(d.epoch, d.number) for d in copied] == [(0, 0), (0, 1)]
+    assert [d.key for d in copied] == [(0, 0, 0, 0), (0, 0, 0, 1)]
     assert dataset.__getitems__(copied) == sampler.dataset.__getitems__(draws)
 
 
@@ -117,4 +117,34 @@ def test_mmdets_batches_of_one_aspect_ratio_are_numbered_too():
     sampler = SeededSampler(dataset, DefaultSampler(dataset, shuffle=False, seed=1), draw_seed=0)
     batches = list(AspectRatioBatchSampler(sampler, 2))
     assert batches == [[0, 2], [1, 3], [4, 5]]
-    assert [[draw.number for draw in batch] for batch in batches] == batches
+    assert [[draw.key[-1] for draw in batch] for batch in batches] == batches
+
+
+def views(sampler='DefaultSampler', epochs=(0,), number=3, **options):
+    """Of each sample its index and numbers, with two views of each; ``number`` batches of each epoch."""
+    config = dict(type='mmkd.SeededSampler', sampler=dict(type=sampler, shuffle=True), draw_seed=0, views=2, **options)
+    loading = Runner.build_dataloader(dict(dataset=Augmented(), sampler=config, batch_size=2, num_workers=0), seed=0)
+    found = []
+    for epoch in epochs:
+        loading.sampler.set_epoch(epoch)
+        found.append(first(loading, number))
+    return found
+
+
+def test_a_sample_comes_in_so_many_views_and_no_more():
+    epochs = [{index: numbers for index, *numbers in epoch} for epoch in views(epochs=(0, 1, 2, 3))]
+    assert epochs[0] == epochs[2] != epochs[1] == epochs[3]
+    assert all(epochs[0][index] != epochs[1][index] for index in range(6))
+
+
+def test_views_are_the_same_in_every_run_and_on_every_rank(monkeypatch):
+    (expected,) = views()
+    monkeypatch.setattr('mmkd.datasets.seeded_sampler.get_rank', lambda: 1)
+    (other,) = views()
+    assert sorted(other) == sorted(expected)
+
+
+def test_without_epochs_a_view_lasts_one_pass():
+    (drawn,) = views('InfiniteSampler', number=12)  # four passes over six samples
+    assert sorted(drawn[:6]) == sorted(drawn[12:18]) and sorted(drawn[6:12]) == sorted(drawn[18:])
+    assert sorted(drawn[:6]) != sorted(drawn[6:12])

@@ -26,10 +26,12 @@ from ..taps.dry_run import check_losses, teacher_weights_read
 from ..taps.gradients import warn_of_missing_gradients
 from ..taps.recorders import Recorders
 from ..taps.regions import RegionWatch, check_regions
+from ..taps.tap import Tap
 from ..teacher import FrozenTeacher
 from ..teacher.frozen_teacher import NOT_GIVEN
 from ..teacher.isolation import preserve_rng_state
 from ..teacher.network import build_network
+from .options import DRY_RUN_SIZE, dry_run_size, one_of
 from .state_dict import adapt_state_dict
 from .student_attributes import StudentAttributes
 from .unlabelled import check_same_kinds, mean_over_parts, split_batch
@@ -39,8 +41,6 @@ from mmrazor.models.algorithms import SingleTeacherDistill  # noqa: E402
 from mmrazor.models.utils import add_prefix  # noqa: E402
 
 __all__ = ['DenseDistill']
-
-DRY_RUN_SIZE = (256, 256)
 
 
 @MODELS.register_module()
@@ -100,6 +100,7 @@ class DenseDistill(StudentAttributes, SingleTeacherDistill):
         dict(type='mmkd.FiniteLossHook'),
         dict(type='mmkd.GradientShareHook'),
         dict(type='mmkd.ValidationPanelsHook'),
+        dict(type='mmkd.TeacherCacheHook'),
     )
     optimizes_student = True  # its optimizer is the student's, built as without a teacher
 
@@ -124,8 +125,8 @@ class DenseDistill(StudentAttributes, SingleTeacherDistill):
         init_cfg: Mapping | None = None,
     ):
         load_checkpoints_safely()  # what mmengine loads into the student as well
-        student = _one_of('student', student, 'architecture', architecture)
-        losses = _one_of('distill', distill, 'distiller', distiller)
+        student = one_of('student', student, 'architecture', architecture)
+        losses = one_of('distill', distill, 'distiller', distiller)
         if teacher is None:
             raise ValueError('teacher: missing')
         if teacher_trainable or not teacher_norm_eval:
@@ -143,7 +144,7 @@ class DenseDistill(StudentAttributes, SingleTeacherDistill):
         self.student_trainable = student_trainable
         self.calculate_student_loss = calculate_student_loss
         self.inherit = parse_inherit(inherit)
-        self.dry_run_size = _dry_run_size(dry_run)
+        self.dry_run_size = dry_run_size(dry_run)
         self.distillation_stopped = False  # set by mmrazor's StopDistillHook
         self._prepared = False
         self._gradients_checked = False
@@ -214,7 +215,8 @@ class DenseDistill(StudentAttributes, SingleTeacherDistill):
         settle_activations(self.distiller, self.student, model)
         if self.dry_run_size is not None:
             check_losses(self, self.dry_run_size)
-        self.teacher.settle_precision()
+        if self.teacher.cache is not None:
+            self.teacher.cache.check(self)
         self._prepared = True
         print_log(f'Distillation: {self._summary(model)}', logger='current')
 
@@ -301,9 +303,21 @@ class DenseDistill(StudentAttributes, SingleTeacherDistill):
     def run_teacher(
         self, batch_inputs: Tensor, data_samples: Sequence | None = None, iteration: int | None = None
     ) -> None:
-        """Records the teacher on a batch, until everything is recorded that the losses of an iteration read."""
+        """Records the teacher on a batch, until everything is recorded that the losses of an iteration read.
+
+        In training, ``teacher.cache`` may have the records already.
+        """
+        if self._prepared:  # in training: what inherits the teacher's weights has done so
+            self.teacher.settle_precision()
         knows_taps = self.knows_what_is_read and self._reads_modules_only()
         taps = self.distiller.teacher_taps(iteration) if knows_taps else None
+        if self.teacher.cache is None or not self._prepared or not taps:
+            self._run_teacher(batch_inputs, data_samples, taps)
+            return
+        run = partial(self._run_teacher, batch_inputs, data_samples, self.teacher_recorders.taps)
+        self.teacher.cache.record(self, batch_inputs, data_samples, run)
+
+    def _run_teacher(self, batch_inputs: Tensor, data_samples: Sequence | None, taps: Sequence[Tap] | None) -> None:
         regions = self._regions.attached(self.teacher.model, 'teacher')
         with self.distiller.deliveries, regions, self.teacher_recorders.attached(self.teacher.model):
             self.teacher.run(batch_inputs, data_samples, self.data_preprocessor, taps)
@@ -376,19 +390,3 @@ class DenseDistill(StudentAttributes, SingleTeacherDistill):
         if parameter is not None and 'teacher' in self.__dict__:
             self.teacher.to(parameter.device)
         return self
-
-
-def _one_of(name: str, value: Any, other_name: str, other: Any) -> Any:
-    if (value is None) == (other is None):
-        given = 'none' if value is None else 'both'
-        raise ValueError(f'{name}, {other_name}: one of the two was expected, got {given}')
-    return other if value is None else value
-
-
-def _dry_run_size(dry_run: bool | Mapping) -> tuple[int, int] | None:
-    if isinstance(dry_run, bool):
-        return DRY_RUN_SIZE if dry_run else None
-    size = dry_run.get('size')
-    if not isinstance(size, Sequence) or len(size) != 2 or set(dry_run) - {'size', '_scope_'}:
-        raise ValueError(f'dry_run: True, False or dict(size=(H, W)) was expected, got {dict(dry_run)!r}')
-    return tuple(size)

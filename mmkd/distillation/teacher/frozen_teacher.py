@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from mmkd.utils.model_config import resolve_network
 
+from .cache import OutputCache
 from .early_exit import Tap, run_until_last_tap
 from .isolation import iteration_seed, own_random_numbers, preserve_rng_state
 from .network import build_network, device_of, is_mmengine_model, run_network
@@ -28,7 +29,7 @@ __all__ = ['FrozenTeacher']
 MODES = ('auto', 'tensor', 'loss')
 OPTIONS = (
     *('ckpt', 'dtype', 'dtype_tolerance', 'float32_layers', 'channels_last'),
-    *('mode', 'early_exit', 'normalize', 'allow_random'),
+    *('mode', 'early_exit', 'normalize', 'allow_random', 'cache'),
 )
 NOT_GIVEN = object()
 
@@ -65,6 +66,7 @@ class FrozenTeacher:
         allow_random: Whether ``ckpt`` may be missing, for trials without a trained teacher.
         channels_last: Whether it computes in that memory layout; default where it computes in half precision, which is
             then faster.
+        cache: ``dict(dir=..., views=...)`` to keep its outputs on disk: see :class:`OutputCache`.
         data_preprocessor: What normalises its images, ``dict(mean=..., std=..., bgr_to_rgb=...)`` as of mmengine's
             ``ImgDataPreprocessor`` (see :func:`build_preprocessor`); default the network's own. A network without one
             takes the student's images as they are, with a warning.
@@ -86,6 +88,7 @@ class FrozenTeacher:
         early_exit: bool = True,
         normalize: bool = True,
         allow_random: bool = False,
+        cache: Mapping | None = None,
         data_preprocessor: Mapping | None = None,
     ):
         if dtype not in ('auto', *DTYPES):
@@ -107,12 +110,14 @@ class FrozenTeacher:
         self.normalize = normalize
         self.allow_random = allow_random
         self.channels_last = channels_last
+        self.cache = None if cache is None else OutputCache.from_config(cache)
         self._preprocessor = None if data_preprocessor is None else _preprocessor_of(data_preprocessor)
         # Names of the weights that its network is needed for, or None for all; set by the algorithm.
         self.needed: Callable[[nn.Module], Collection[str] | None] | None = None
-        self._absent: list[str] = []  # weights that the checkpoint has not, and that are not needed
+        self.absent: list[str] = []  # weights that the checkpoint has not, and that are not needed
         self.known_calls: dict[str, int] = {}  # see run_until_last_tap
         self._model: nn.Module | None = None
+        self._settled = False  # see settle_precision
         self._device: torch.device | None = None
         self._bridge: tuple[nn.Module | None, NormalizationBridge | None] | None = None
 
@@ -204,7 +209,7 @@ class FrozenTeacher:
         key, ckpt = 'teacher.ckpt', self.ckpt
         if isinstance(self.network, nn.Module):
             if ckpt is not None:
-                self._absent = load_teacher_weights(self._freeze(self.network), ckpt, key, self.needed)
+                self.absent = load_teacher_weights(self._freeze(self.network), ckpt, key, self.needed)
             return self.network
         config = self._config()
         if ckpt is None:
@@ -216,7 +221,7 @@ class FrozenTeacher:
             )
         model = self._freeze(build_network(config))
         if ckpt is not None:
-            self._absent = load_teacher_weights(model, ckpt, key, self.needed)
+            self.absent = load_teacher_weights(model, ckpt, key, self.needed)
         else:
             print_log(
                 'teacher.ckpt: there is none, THE TEACHER HAS RANDOM WEIGHTS. What the student learns is worthless.',
@@ -240,8 +245,9 @@ class FrozenTeacher:
 
         But for a network that was handed over built, which may have other uses: there autocast does it time and again.
         """
-        if self.dtype is None:
+        if self.dtype is None or self._settled:
             return
+        self._settled = True
         if not isinstance(self.network, nn.Module):
             cast_weights(self.model, self.dtype)
         if self.channels_last is None:
@@ -301,9 +307,9 @@ class FrozenTeacher:
             ValueError: Its checkpoint has no more than distillation needs.
         """
         model = self.model
-        if self._absent:
+        if self.absent:
             raise ValueError(
-                f'teacher.ckpt: {self.ckpt!r} has no {self._absent[0]!r}, so the teacher cannot predict; leave its '
+                f'teacher.ckpt: {self.ckpt!r} has no {self.absent[0]!r}, so the teacher cannot predict; leave its '
                 'evaluation out (TeacherEvaluationHook, val_cfg.evaluate_teacher) or give a complete checkpoint'
             )
         with torch.no_grad(), self._precision(device_of(model) or torch.device('cpu')):

@@ -6,6 +6,7 @@ from .gradient_share_hook import GradientShareHook
 from .iteration_seed_hook import IterationSeedHook
 from .stop_distill_hook import StopDistillHook
 from .student_checkpoint_hook import StudentCheckpointHook
+from .teacher_cache_hook import TeacherCacheHook
 from .teacher_evaluation_hook import TeacherEvaluationHook
 from .validation_panels_hook import ValidationPanelsHook
 
@@ -17,5 +18,6 @@ __all__ = [
     'StopDistillHook',
     'StudentCheckpointHook',
     'TeacherEvaluationHook',
+    'TeacherCacheHook',
     'ValidationPanelsHook',
 ]

@@ -126,5 +126,6 @@ def _is_for_distillation(part: Any) -> bool:
         'StopDistillHook',
         'StudentCheckpointHook',
         'TeacherEvaluationHook',
+        'TeacherCacheHook',
         'ValidationPanelsHook',
     )

@@ -59,7 +59,7 @@ def test_a_gpu_has_it_from_sm_80(version, dtype, monkeypatch):
 
 def test_it_is_chosen_where_the_device_has_it_and_the_losses_stay(device_with_bfloat16, said):
     algorithm = build(LARGE)
-    algorithm.prepare()
+    algorithm.loss(batch())
     assert algorithm.teacher.dtype is torch.bfloat16 and algorithm.teacher.channels_last
     (message,) = said
     assert message.startswith('Teacher in bfloat16; losses differ from those of a float32 teacher by distill.fpn 0.')
@@ -155,7 +155,7 @@ def test_a_tolerance_is_a_number(tolerance):
 
 def test_weights_are_cast_once_and_norms_are_not():
     algorithm = build(teacher=dict(TEACHER, dtype='bfloat16'))
-    algorithm.prepare()
+    algorithm.loss(batch())
     for name, dtype in weights(algorithm.teacher.model).items():
         assert dtype is (torch.float32 if '.bn.' in name else torch.bfloat16), name
 
@@ -191,7 +191,8 @@ def test_inherited_weights_are_those_of_float32():
         mse(connector='conv1x1'), student=STUDENT, teacher=dict(STUDENT, allow_random=True, dtype='bfloat16'),
         inherit='bbox_head',
     )  # fmt: skip
-    algorithm.init_weights()
+    algorithm.prepare(), algorithm.init_weights()  # as mmkd train does
+    algorithm.loss(batch())
     ours = algorithm.student.bbox_head.conv_cls.weight
     theirs = algorithm.teacher.model.bbox_head.conv_cls.weight
     assert theirs.dtype is torch.bfloat16 and torch.equal(ours.bfloat16(), theirs)
