@@ -15,6 +15,7 @@ _PUBLIC = {
     'CenterMask': 'mmkd.models',
     'AdversarialDistill': 'mmkd.distillation.algorithms',
     'DenseDistill': 'mmkd.distillation.algorithms',
+    'distill': 'mmkd.apis.distilling',
 }
 
 __all__ = ['__version__', *_PUBLIC]

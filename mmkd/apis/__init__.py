@@ -7,6 +7,7 @@ does not wait for PyTorch.
 from mmkd.utils.lazy import lazy_names
 
 _PUBLIC = {
+    'distill': 'distilling',
     'load_config': 'config',
     'read_config': 'config',
     'test': 'testing',

@@ -1,4 +1,4 @@
-"""Writing files that are there as a whole or not at all."""
+"""Files: which are images, and writing them as a whole or not at all."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ['written_whole']
+__all__ = ['IMAGE_SUFFIXES', 'written_whole']
+
+IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')  # what counts as an image in a folder
 
 
 @contextmanager

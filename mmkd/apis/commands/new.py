@@ -21,7 +21,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--out', help='the project; default <folder>_kd here')
     parser.add_argument('--force', action='store_true', help='write configs and labels anew where a project is already')
     parser.add_argument('--format', choices=formats, help='of the labels, where the folder has several')
-    parser.add_argument('--kind', choices=('semantic', 'instances'), help='what the numbers in label maps stand for')
+    parser.add_argument(
+        '--kind',
+        choices=('semantic', 'instances', 'boxes'),
+        help='what is to be learnt: of label maps, what their numbers stand for; masks may also be learnt as boxes, or '
+        'as a map of classes with the background',
+    )
     parser.add_argument('--classes', nargs='+', help='their names, in the order of their numbers')
     parser.add_argument('--val', type=float, default=0.2, help='fraction to validate with, if the folder has no splits')
     parser.add_argument('--max-iters', type=int, help='how long is trained; default about fifty times all images')

@@ -13,7 +13,7 @@ from mmkd.visualization.side_by_side import instance_colours
 
 from .records import Image, Labels
 
-__all__ = ['settings_of', 'write_configs']
+__all__ = ['settings_of', 'write_configs', 'write_data_config']
 
 BATCH_SIZE = 4
 EPOCHS = 50
@@ -41,12 +41,9 @@ def write_configs(created, source: Path, folder: Path, max_iters: int | None) ->
         folder: Where to.
         max_iters: How long is trained; None for what the number of images suggests.
     """
-    labels, splits = created.labels, created.splits
-    settings = settings_of(labels, splits, max_iters)
-    settings.update(images=f'{source}/', folder=source.name, title=created.folder.name, summary=created.summary())
+    labels = created.labels
+    settings = write_data_config(created, source, folder, max_iters)
     settings.update(student=TITLES[labels.kind][0], teacher=TITLES[labels.kind][1])
-    data = 'data_semantic.py' if labels.kind == 'semantic' else 'data_detection.py'
-    _render(data, folder / 'data.py', settings)
     student, teacher = NETWORKS[labels.kind]
     about = 'The teacher, which is trained first.'
     _render('model.py', folder / 'teacher.py', settings, base=teacher, small_channels=[24, 48, 120], comment=about)
@@ -54,6 +51,16 @@ def write_configs(created, source: Path, folder: Path, max_iters: int | None) ->
     _render('model.py', folder / 'student.py', settings, base=student, small_channels=[24, 40, 112], comment=about)
     _render('student_kd.py', folder / 'student_kd.py', settings)
     _render('README.md', folder / 'README.md', settings)
+
+
+def write_data_config(created, source: Path, folder: Path, max_iters: int | None) -> dict[str, Any]:
+    """Writes data.py alone; arguments as of :func:`write_configs`. Returns the settings that it was made with."""
+    labels = created.labels
+    settings = settings_of(labels, created.splits, max_iters)
+    settings.update(images=f'{source}/', folder=source.name, title=created.folder.name, summary=created.summary())
+    data = 'data_semantic.py' if labels.kind == 'semantic' else 'data_detection.py'
+    _render(data, folder / 'data.py', settings)
+    return settings
 
 
 def settings_of(labels: Labels, splits: dict[str, list[Image]], max_iters: int | None = None) -> dict[str, Any]:

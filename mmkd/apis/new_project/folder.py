@@ -13,11 +13,12 @@ import numpy as np
 from PIL import Image as PILImage
 from PIL import ImageOps
 
+from mmkd.utils.files import IMAGE_SUFFIXES
+
 from .records import Image, Problem, split_in
 
-__all__ = ['Folder', 'IMAGE_SUFFIXES']
+__all__ = ['Folder']
 
-IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
 THUMBNAIL = (32, 32)
 
 

@@ -6,8 +6,10 @@ import argparse
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mmkd.apis.errors import UserError
 
@@ -16,6 +18,7 @@ from .configs import write_configs
 from .convert import write_annotations
 from .folder import Folder
 from .formats import read_labels
+from .kinds import as_kind
 from .records import Image, Labels, Problem
 from .report import write_data_report
 from .splits import split_images
@@ -59,11 +62,14 @@ class Created:
         return '\n'.join(lines) or '  nothing wrong was found'
 
 
-def create_project(options: argparse.Namespace) -> Created:
+def create_project(
+    options: argparse.Namespace, write: Callable[[Created, Path, Path, int | None], Any] | None = None
+) -> Created:
     """Makes a project of a folder of images; the folder's own files stay as they are.
 
     Args:
         options: Those of ``mmkd new``, see :mod:`mmkd.apis.commands.new`.
+        write: What writes its configs; default :func:`write_configs`.
 
     Returns:
         What was made.
@@ -81,6 +87,8 @@ def create_project(options: argparse.Namespace) -> Created:
         raise UserError(f'--out: {str(target)!r} is there already; --force writes its configs and labels anew')
     labels = read_labels(Folder(source), options)
     problems = check_labels(labels)
+    if options.kind is not None:
+        as_kind(labels, options.kind)
     splits = split_images(labels, options.val)
     created = Created(target, labels, splits, problems)
 
@@ -89,7 +97,7 @@ def create_project(options: argparse.Namespace) -> Created:
     try:
         write_annotations(labels, splits, scratch / 'data')
         write_data_report(created, scratch / 'data_report.html')
-        write_configs(created, source.resolve(), scratch, options.max_iters)
+        (write or write_configs)(created, source.resolve(), scratch, options.max_iters)
         _move_in(scratch, target)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

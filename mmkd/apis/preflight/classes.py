@@ -13,7 +13,7 @@ from mmkd.utils.walk import walk
 from .datasets import DatasetConfig
 from .files import student_key
 
-__all__ = ['category_problems', 'class_problems']
+__all__ = ['category_problems', 'class_counts', 'class_problems']
 
 
 def class_problems(dataset: DatasetConfig, cfg: Config) -> Iterator[str]:
@@ -27,7 +27,7 @@ def class_problems(dataset: DatasetConfig, cfg: Config) -> Iterator[str]:
     if names is None:
         return
     shown = ', '.join(map(repr, names[:4])) + (', ...' if len(names) > 4 else '')
-    for model_key, number in _class_counts(student_config(cfg.model), student_key(cfg.model)):
+    for model_key, number in class_counts(student_config(cfg.model), student_key(cfg.model)):
         if number != len(names):
             yield (
                 f'{model_key}={number}, but {key} has {len(names)} classes ({shown}); set {model_key}={len(names)} '
@@ -35,7 +35,7 @@ def class_problems(dataset: DatasetConfig, cfg: Config) -> Iterator[str]:
             )
 
 
-def _class_counts(model: dict, model_key: str) -> Iterator[tuple[str, int]]:
+def class_counts(model: dict, model_key: str) -> Iterator[tuple[str, int]]:
     """``num_classes`` of every head that predicts the data set's classes."""
     for key, value in walk(model, model_key):
         parts = key.split('.')

@@ -16,6 +16,7 @@ from mmkd.registry import MODELS
 from mmkd.utils.model_config import resolve_network
 
 from ..losses.context import LossContext, asked_for
+from ..recipes.auto import choose_losses
 from ..recipes.dense_distiller import DenseDistiller
 from ..recipes.inherit import inherit_weights, parse_inherit
 from ..recipes.mmrazor import build_distiller
@@ -27,11 +28,12 @@ from ..taps.gradients import warn_of_missing_gradients
 from ..taps.recorders import Recorders
 from ..taps.regions import RegionWatch, check_regions
 from ..taps.tap import Tap
+from ..taps.trial_sizes import TrialSizes
 from ..teacher import FrozenTeacher
 from ..teacher.frozen_teacher import NOT_GIVEN
 from ..teacher.isolation import preserve_rng_state
 from ..teacher.network import build_network
-from .options import DRY_RUN_SIZE, dry_run_size, one_of
+from .options import one_of
 from .state_dict import adapt_state_dict
 from .student_attributes import StudentAttributes
 from .unlabelled import check_same_kinds, mean_over_parts, split_batch
@@ -70,7 +72,7 @@ class DenseDistill(StudentAttributes, SingleTeacherDistill):
         teacher: The teacher, likewise or any other module, with the options of :class:`FrozenTeacher` beside: ``ckpt``,
             ``dtype`` and others. With a built module they stand in
             ``dict(model=<module>, dtype=..., data_preprocessor=dict(mean=..., std=..., bgr_to_rgb=...))``.
-        distill: The losses in the short form, see :func:`parse_short_form`.
+        distill: The losses in the short form, see :func:`parse_short_form`; or a recipe, see :func:`choose_losses`.
         distiller: The losses in mmrazor's vocabulary, in place of ``distill``. A ``ConfigurableDistiller`` is built as
             a :class:`DenseDistiller`, which understands ``levels`` in addition.
         inherit: Modules of the student that begin with the weights of the teacher's, which must be built alike:
@@ -108,7 +110,7 @@ class DenseDistill(StudentAttributes, SingleTeacherDistill):
         self,
         student: BaseModel | Mapping | None = None,
         teacher: nn.Module | Mapping | None = None,
-        distill: Mapping[str, Mapping] | None = None,
+        distill: str | Mapping[str, Mapping] | None = None,
         distiller: nn.Module | Mapping | None = None,
         *,
         inherit: str | Sequence[str] | Mapping[str, str] | None = None,
@@ -144,7 +146,8 @@ class DenseDistill(StudentAttributes, SingleTeacherDistill):
         self.student_trainable = student_trainable
         self.calculate_student_loss = calculate_student_loss
         self.inherit = parse_inherit(inherit)
-        self.dry_run_size = dry_run_size(dry_run)
+        self.dry_run = bool(dry_run)
+        self.trial_sizes = TrialSizes.from_config(dry_run, self.student)
         self.distillation_stopped = False  # set by mmrazor's StopDistillHook
         self._prepared = False
         self._gradients_checked = False
@@ -156,7 +159,7 @@ class DenseDistill(StudentAttributes, SingleTeacherDistill):
         self.student_recorders.keep_inplace = module_inplace
         self.teacher_recorders.keep_inplace = teacher_module_inplace
         self.student_recorders.initialize(self.student)
-        self.teacher.needed = partial(teacher_weights_read, self, size=self.dry_run_size or DRY_RUN_SIZE)
+        self.teacher.needed = partial(teacher_weights_read, self)
 
     @property
     def student_recorders(self) -> Recorders:
@@ -178,12 +181,17 @@ class DenseDistill(StudentAttributes, SingleTeacherDistill):
     def _build_distiller(self, losses: nn.Module | Mapping, short: bool) -> nn.Module:
         return build_distiller(self._compile(losses) if short else losses)
 
-    def _compile(self, distill: Mapping) -> dict:
+    def _compile(self, distill: str | Mapping) -> dict:
         """The short form, written out. Connectors of unknown size are left out until training asks for them."""
+        try:
+            distill = choose_losses(distill, self.student, self.teacher, self.trial_sizes)
+        except Exception as error:  # in testing it does not matter that the teacher's config is not there
+            self._not_inferred = error
+            return dict(type='mmkd.DenseDistiller')
         entries = parse_short_form(distill)
         try:
-            channels = infer_channels(entries, self.student, self.teacher, self.dry_run_size or DRY_RUN_SIZE)
-        except Exception as error:  # in testing it does not matter that the teacher's config is not there
+            channels = self.trial_sizes.first_that_works(partial(infer_channels, entries, self.student, self.teacher))
+        except Exception as error:  # likewise
             self._not_inferred, channels = error, {}
         return compile_short_form(entries, channels)
 
@@ -213,8 +221,8 @@ class DenseDistill(StudentAttributes, SingleTeacherDistill):
         on_regions = check_regions(self.distiller, self.student, model) if self.knows_what_is_read else {}
         self._regions = RegionWatch({self.distiller.title(name): source for name, source in on_regions.items()})
         settle_activations(self.distiller, self.student, model)
-        if self.dry_run_size is not None:
-            check_losses(self, self.dry_run_size)
+        if self.dry_run:
+            check_losses(self)
         if self.teacher.cache is not None:
             self.teacher.cache.check(self)
         self._prepared = True

@@ -170,6 +170,7 @@ class DenseDistiller(ConfigurableDistiller):
         connector_idx: int | None = None,
         levels: str | Sequence[int] | None = None,
         more: Sequence[Mapping] = (),
+        tokens: str | Mapping | None = None,
     ) -> Any:
         """Returns what was recorded, past its connector; a list of levels if ``levels`` or ``more`` is given.
 
@@ -177,7 +178,7 @@ class DenseDistiller(ConfigurableDistiller):
             ValueError: A level does not exist, or nothing was recorded.
         """
         side, manager = ('student', self.student_recorders) if from_student else ('teacher', self.teacher_recorders)
-        first = dict(recorder=recorder, record_idx=record_idx, data_idx=data_idx, levels=levels)
+        first = dict(recorder=recorder, record_idx=record_idx, data_idx=data_idx, levels=levels, tokens=tokens)
         parts = [
             Reading.from_config(manager.get_recorder(part['recorder']), side, part).read() for part in (first, *more)
         ]

@@ -10,11 +10,12 @@ from typing import Any
 from mmkd.registry import MODELS
 
 from ..losses.context import FIELDS, asked_for
+from ..taps.tokens import check_layout_of_tokens
 
 __all__ = ['Entry', 'compile_short_form', 'parse_short_form']
 
 KEYS = ('taps', 'levels', 'inputs', 'connector', 'loss', 'reduce', 'start_iter', 'end_iter')
-TAP_KEYS = ('type', 'source', 'data_idx', 'record_idx')
+TAP_KEYS = ('type', 'source', 'data_idx', 'record_idx', 'tokens')
 SIDES = ('student', 'teacher')
 # how a connector's config may name its two numbers of channels: mmkd's way, mmrazor's ways
 CHANNEL_KEYS = (('in_channels', 'in_channel', 'student_channels'), ('out_channels', 'out_channel', 'teacher_channels'))
@@ -100,7 +101,7 @@ def _recorder(tap: Mapping) -> dict[str, Any]:
 
 
 def _record(tap: Mapping, levels: Any) -> dict[str, Any]:
-    record = {key: tap[key] for key in ('data_idx', 'record_idx') if key in tap}
+    record = {key: tap[key] for key in ('data_idx', 'record_idx', 'tokens') if key in tap}
     return record if levels is None or 'record_idx' in tap else dict(record, levels=levels)
 
 
@@ -112,8 +113,9 @@ def parse_short_form(distill: Mapping[str, Mapping]) -> list[Entry]:
 
     * ``taps``: the module whose output is compared, ``'neck'``, or ``dict(student=..., teacher=...)`` where the names
       differ. In place of a name, a dict with ``source`` and mmrazor's ``type`` (of the recorder, ``'ModuleOutputs'``),
-      ``data_idx`` (which item of an output of several), ``record_idx`` (which call alone). Or a list of these, each of
-      which is one level: ``['backbone.stage2', 'backbone.stage3']``. A source may be a method of a module, too:
+      ``data_idx`` (which item of an output of several), ``record_idx`` (which call alone), ``tokens`` (how tokens
+      (N, L, C) are laid out as a map, see :func:`~mmkd.distillation.taps.tokens.tokens_to_map`). Or a list of these,
+      each of which is one level: ``['backbone.stage2', 'backbone.stage3']``. A source may be a method of a module, too:
       ``'roi_head.mask_loss'``; what it returns is recorded.
     * ``levels``: which levels, as indices of the items of a tuple (the output of a neck) or of the calls of a module
       (a head that all levels share); default all. ``dict(student=..., teacher=...)`` where they are numbered apart.
@@ -232,6 +234,8 @@ def _parse_tap(tap: Any, key: str) -> dict[str, Any]:
     for index in ('data_idx', 'record_idx'):
         if index in tap and not _is_index(tap[index]):
             raise ValueError(f'{key}.{index}: an index, from 0, was expected, got {tap[index]!r}')
+    if 'tokens' in tap:
+        check_layout_of_tokens(tap['tokens'], f'{key}.tokens')
     return {k: tap[k] for k in TAP_KEYS if k in tap}
 
 

@@ -23,13 +23,12 @@ from .half_precision import try_half_precision
 __all__ = ['check_losses', 'teacher_weights_read']
 
 
-def teacher_weights_read(algorithm, model: nn.Module, size: Sequence[int]) -> set[str] | None:
+def teacher_weights_read(algorithm, model: nn.Module) -> set[str] | None:
     """The names of the teacher's weights that distillation uses; None where that may be any of them.
 
     Args:
         algorithm: A ``DenseDistill``.
         model: The network of its teacher, with any weights.
-        size: Height and width of the image to try it with.
 
     Raises:
         ValueError: A tap does not exist.
@@ -42,25 +41,32 @@ def teacher_weights_read(algorithm, model: nn.Module, size: Sequence[int]) -> se
     ends_early = teacher.early_exit and teacher.mode != 'loss' and not distiller.deliveries.deliveries
     if uses_networks or not ends_early or not all(recorder.of_module for recorder in recorders.recorders.values()):
         return None
-    image, samples = dummy_batch(size, device_of(model))
     stopped = False
 
-    def forward() -> None:
+    def forward(image: Tensor, samples: list) -> None:
         nonlocal stopped
         run = partial(run_network, model, image, samples, 'tensor')
         stopped = run_until_last_tap(model, recorders.taps, run, teacher.known_calls)
 
-    try:
+    def look(size: Sequence[int]) -> set[str]:
+        run = partial(forward, *dummy_batch(size, device_of(model)))
         with evaluating(model), preserve_rng_state(), torch.no_grad():
-            forward()  # how often a child of the model is called is known from the second time on
-            read = weights_read(model, forward)
+            run()  # how often a child of the model is called is known from the second time on
+            return weights_read(model, run)
+
+    try:
+        read = algorithm.trial_sizes.first_that_works(look)
     except Exception:  # what is wrong is said when it is run as in training
         return None
     inherited = tuple(f'{name}.' for name in algorithm.inherit.values())
     return read | {key for key in model.state_dict() if key.startswith(inherited)} if stopped else None
 
 
-def check_losses(algorithm, size: Sequence[int]) -> None:
+class _StudentFails(Exception):
+    """The student does not run on a made-up image."""
+
+
+def check_losses(algorithm) -> None:
     """Runs both networks on a small image and computes every distillation loss of it, without a trace.
 
     The student runs in ``mode='tensor'``, since there is nothing to learn from. What it records in ``mode='loss'`` only
@@ -71,11 +77,22 @@ def check_losses(algorithm, size: Sequence[int]) -> None:
 
     Args:
         algorithm: A ``DenseDistill`` whose teacher is built.
-        size: Height and width of the image.
 
     Raises:
         ValueError: A loss cannot be computed, or cannot teach the student; says which, from what, and why.
     """
+    try:
+        algorithm.trial_sizes.first_that_works(partial(_check_with_images_of, algorithm))
+    except _StudentFails as error:
+        print_log(
+            f'The distillation losses were not checked before training: {error}. dry_run=dict(size=(H, W)) sets '
+            'another size.',
+            logger='current',
+            level=logging.WARNING,
+        )
+
+
+def _check_with_images_of(algorithm, size: Sequence[int]) -> None:
     student, distiller = algorithm.student, algorithm.distiller
     image, samples = dummy_batch(size, next(student.parameters()).device)
     context = algorithm.context(image, samples)
@@ -85,7 +102,8 @@ def check_losses(algorithm, size: Sequence[int]) -> None:
     try:
         with evaluating(distiller), preserve_rng_state(), torch.no_grad():
             _run_teacher(algorithm, image, samples)
-            if not _run_student(algorithm, image, samples) or not algorithm.knows_what_is_read:
+            _run_student(algorithm, image, samples)
+            if not algorithm.knows_what_is_read:
                 return
             recorded = [
                 name
@@ -143,8 +161,7 @@ def _run_teacher(algorithm, image: Tensor, samples: list) -> None:
     algorithm.clear_records()
 
 
-def _run_student(algorithm, image: Tensor, samples: list) -> bool:
-    """Whether the student can be run; says so if not."""
+def _run_student(algorithm, image: Tensor, samples: list) -> None:
     student = algorithm.student
 
     def run() -> None:
@@ -153,15 +170,9 @@ def _run_student(algorithm, image: Tensor, samples: list) -> bool:
 
     try:
         run_as_in_training(student, run)
-        return True
     except Exception as error:
-        print_log(
-            f'The distillation losses were not checked before training: on an image of {tuple(image.shape[-2:])} the '
-            f'student fails with {type(error).__name__}: {error}. dry_run=dict(size=(H, W)) sets another size.',
-            logger='current',
-            level=logging.WARNING,
-        )
-    return False
+        size = tuple(image.shape[-2:])
+        raise _StudentFails(f'on an image of {size} the student fails with {type(error).__name__}: {error}') from error
 
 
 def _point_out_unread_calls(distiller, name: str) -> None:

@@ -33,5 +33,6 @@ def dummy_batch(size: Sequence[int], device: torch.device | None) -> tuple[Tenso
         for mask, (x1, y1, x2, y2) in zip(masks, boxes.long().tolist(), strict=True):
             mask[y1:y2, x1:x2] = 1
         sample.gt_instances.masks = import_module('mmdet.structures.mask').BitmapMasks(masks, height, width)
-    sample.gt_sem_seg = PixelData(data=torch.zeros(1, height, width, dtype=torch.long, device=device))
+    label_map = torch.zeros(1, height, width, dtype=torch.long, device=device)
+    sample.gt_sem_seg = PixelData(data=label_map, sem_seg=label_map)  # mmseg's name, and mmdet's
     return image, [sample]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
 
 from .recorder import Recorder
 from .tap import Tap
+from .tokens import tokens_to_map
 
 __all__ = ['Levels', 'Reading', 'mapped', 'readings_of', 'tensors_in']
 
@@ -27,6 +29,7 @@ class Reading:
         side: ``'student'`` or ``'teacher'``.
         record_idx: Which call of the source is meant; None: the first, and nobody has said so.
         data_idx: Which of the several outputs of a call is meant.
+        tokens: How tokens (N, L, C) are laid out as maps, see :func:`tokens_to_map`; None: not at all.
         levels: ``'all'`` or indices: read the levels instead of one call. They are the items of the tuple of a single
             call, or what several calls gave.
     """
@@ -36,13 +39,14 @@ class Reading:
     record_idx: int | None = None
     data_idx: int | None = None
     levels: str | tuple[int, ...] | None = None
+    tokens: str | Mapping | None = None
 
     @classmethod
     def from_config(cls, recorder: Recorder, side: str, record: Mapping) -> Reading:
         """Reads an entry of mmrazor's ``loss_forward_mappings``; other keys than those of a reading are ignored."""
         levels = record.get('levels')
         levels = levels if levels is None or isinstance(levels, str) else tuple(levels)
-        return cls(recorder, side, record.get('record_idx'), record.get('data_idx'), levels)
+        return cls(recorder, side, record.get('record_idx'), record.get('data_idx'), levels, record.get('tokens'))
 
     @property
     def source(self) -> str:
@@ -64,6 +68,15 @@ class Reading:
         return self.levels is None and self.record_idx is None and self.recorder.calls > 1
 
     def read(self) -> Any:
+        """Returns the record, or :class:`Levels` of records, tokens laid out.
+
+        Raises:
+            ValueError: There is no such record or level, it is not clear what the levels are, or the tokens do not fit.
+        """
+        record = self._read()
+        return record if self.tokens is None else mapped(partial(tokens_to_map, layout=self.tokens), record)
+
+    def _read(self) -> Any:
         """Returns the record, or :class:`Levels` of records.
 
         Raises:

@@ -21,7 +21,7 @@ from .dummy_batch import dummy_batch
 from .levels import tensors_in
 from .tap import on_return
 
-__all__ = ['Survey', 'TappedModule', 'survey']
+__all__ = ['Survey', 'TappedModule', 'stride_of', 'survey']
 
 Shape = tuple[int, ...]
 
@@ -111,7 +111,7 @@ def survey(model: nn.Module, size: tuple[int, int], device: str = 'cpu') -> Surv
         raise ValueError(f'the network does not run on images of {size[0]} x {size[1]}: {reasons}')
     for row in rows.values():
         shapes = row.shapes['eval'] or row.shapes['train']
-        row.strides = [_stride(shape, size) for shape in shapes]
+        row.strides = [stride_of(shape, size) for shape in shapes]
         row.channels = [_channels(shape) for shape in shapes]
     found.modules = [row for row in rows.values() if row.channels]
     return found
@@ -211,9 +211,9 @@ def _channels(shape: Shape) -> int:
     return shape[-1] if len(shape) == 3 or of_queries else shape[1]
 
 
-def _stride(shape: Shape, size: tuple[int, int]) -> float | None:
+def stride_of(shape: Shape, size: tuple[int, int], images: int = IMAGES) -> float | None:
     """How many pixels of the images one step in a map is; None for what is no map of them."""
-    if shape[0] != IMAGES or len(shape) not in (3, 4):
+    if shape[0] != images or len(shape) not in (3, 4):
         return None
     height, width = size
     if len(shape) == 4:

@@ -22,6 +22,8 @@ from .isolation import iteration_seed, own_random_numbers, preserve_rng_state
 from .network import build_network, device_of, is_mmengine_model, run_network
 from .normalization import NormalizationBridge, build_preprocessor
 from .precision import DTYPES, cast_weights, keep_in_float32, native_half
+from .random_weights import without_pretrained
+from .sources import SourceNetwork, source_teacher
 from .weights import load_teacher_weights
 
 __all__ = ['FrozenTeacher']
@@ -128,6 +130,8 @@ class FrozenTeacher:
         The options of a network that is built, or takes arguments of the same names, stand apart from it:
         ``dict(model=<module or config>, dtype=..., data_preprocessor=...)``.
 
+        So do those of another library: ``dict(source='timm', name=..., ckpt=...)``, see :func:`source_teacher`.
+
         mmrazor starts without a checkpoint where ``teacher_ckpt=None``. Written out like this it does so here too, with
         a warning; a checkpoint that is simply missing is an error once the teacher is needed.
 
@@ -136,6 +140,8 @@ class FrozenTeacher:
         """
         options = {}
         if isinstance(teacher, Mapping):
+            if 'source' in teacher:
+                teacher = source_teacher(teacher, OPTIONS)
             apart = 'model' in teacher and not {'type', 'cfg_path'} & set(teacher)
             names = (*OPTIONS, 'data_preprocessor') if apart else OPTIONS
             options = {key: teacher[key] for key in names if key in teacher}
@@ -214,21 +220,30 @@ class FrozenTeacher:
         config = self._config()
         if ckpt is None:
             key, ckpt = 'teacher.init_cfg.checkpoint', _pretrained_by_init_cfg(config)
-        if ckpt is None and not self.allow_random:
+        model = self._freeze(build_network(config if ckpt is not None else without_pretrained(config)))
+        if ckpt is None and not (self.allow_random or getattr(model, 'has_weights', False)):
             raise ValueError(
                 'teacher.ckpt: a checkpoint was expected, got none; without one the student would learn from random '
                 'weights (teacher.allow_random=True to try just that)'
             )
-        model = self._freeze(build_network(config))
         if ckpt is not None:
-            self.absent = load_teacher_weights(model, ckpt, key, self.needed)
-        else:
+            self.absent = self._load_weights(model, ckpt, key)
+        elif not getattr(model, 'has_weights', False):
+            if hasattr(model, 'init_weights'):  # some layers have any numbers in them before
+                model.init_weights()
             print_log(
                 'teacher.ckpt: there is none, THE TEACHER HAS RANDOM WEIGHTS. What the student learns is worthless.',
                 logger='current',
                 level=logging.WARNING,
             )
         return model
+
+    def _load_weights(self, model: nn.Module, ckpt: str, key: str) -> list[str]:
+        if isinstance(model, SourceNetwork):
+            if model.load_weights(ckpt):
+                return []
+            model = model.backbone
+        return load_teacher_weights(model, ckpt, key, self.needed)
 
     def _freeze(self, model: nn.Module) -> nn.Module:
         # In eval mode a synchronised batch norm synchronises nothing, and some do not run on a CPU at all.

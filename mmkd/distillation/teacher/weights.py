@@ -21,6 +21,7 @@ def load_teacher_weights(
     ckpt: str,
     key: str = 'teacher.ckpt',
     needed: Callable[[nn.Module], Collection[str] | None] | None = None,
+    keep: Callable[[str], bool] = lambda name: True,
 ) -> list[str]:
     """Loads a checkpoint into a teacher.
 
@@ -35,6 +36,7 @@ def load_teacher_weights(
         key: The config key of the checkpoint, for messages.
         needed: Gives the names of the weights that have to be there, None for all of them; only asked if some are not.
             The others are logged and become NaN, so that nothing could use them unnoticed.
+        keep: Which of the checkpoint's weights are looked at.
 
     Returns:
         The names of the weights that are not there and not needed.
@@ -46,6 +48,7 @@ def load_teacher_weights(
     name = f'{key} {str(ckpt)!r}'
     with checkpoint_key(key):
         state_dict = state_dict_of(load_checkpoint_file(ckpt), str(ckpt))
+        state_dict = {name: value for name, value in state_dict.items() if keep(name)}
     for prefix in ('module.', 'architecture.'):
         if any(k.startswith(prefix) for k in state_dict) and not any(k.startswith(prefix) for k in model.state_dict()):
             state_dict = strip_prefix(state_dict, prefix)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from mmkd.registry import HOOKS
 from mmkd.utils.unwrap import unwrapped
 
-__all__ = ['GradientShareHook', 'gradient_shares']
+__all__ = ['TASK', 'GradientShareHook', 'gradient_shares', 'gradients_of_terms']
 
 TASK = 'task'
 
@@ -81,7 +81,7 @@ def gradient_shares(losses: Mapping[str, Any], parameters: list[nn.Parameter]) -
     Returns:
         ``grad_share/<term>`` and ``grad_cosine/<term>``; empty without a gradient.
     """
-    gradients = {name: _gradient(loss, parameters) for name, loss in _terms(losses).items() if loss.requires_grad}
+    gradients = gradients_of_terms(losses, parameters)
     norms = {name: float(_dot(gradient, gradient) ** 0.5) for name, gradient in gradients.items()}
     total = sum(norms.values())
     if not total > 0:
@@ -91,6 +91,14 @@ def gradient_shares(losses: Mapping[str, Any], parameters: list[nn.Parameter]) -
         if name != TASK and norms[name] > 0 and norms.get(TASK, 0) > 0:
             found[f'grad_cosine/{name}'] = float(_dot(gradient, gradients[TASK])) / norms[name] / norms[TASK]
     return found
+
+
+def gradients_of_terms(losses: Mapping[str, Any], parameters: list[nn.Parameter]) -> dict[str, list[Tensor | None]]:
+    """The gradient of each distillation loss by its name in the log, and of all the task's as :data:`TASK`.
+
+    A loss that needs no gradient is left out. Arguments as of :func:`gradient_shares`.
+    """
+    return {name: _gradient(loss, parameters) for name, loss in _terms(losses).items() if loss.requires_grad}
 
 
 def _terms(losses: Mapping[str, Any]) -> dict[str, Tensor]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
 
 from mmkd.distillation.teacher.isolation import preserve_rng_state
 from mmkd.registry import HOOKS
@@ -42,8 +42,12 @@ class TeacherEvaluationHook(Hook):
             metrics.update(self.metrics or {})
 
     @torch.no_grad()
-    def evaluate(self, runner: Runner) -> dict[str, float]:
+    def evaluate(self, runner: Runner, loop: BaseLoop | None = None) -> dict[str, float]:
         """The teacher's metrics, by ``teacher/<name>``; computed at the first call.
+
+        Args:
+            runner: The run.
+            loop: Its data and its evaluator are used; default the validation loop.
 
         Raises:
             TypeError: The model has no teacher.
@@ -54,12 +58,12 @@ class TeacherEvaluationHook(Hook):
         teacher = getattr(model, 'teacher', None)
         if teacher is None:
             raise TypeError(f'TeacherEvaluationHook: a model with a teacher was expected, got {type(model).__name__}')
-        loop = runner.val_loop
+        loop = loop or runner.val_loop
         with preserve_rng_state():  # a data loader draws a seed each time it is run through
             for batch in loop.dataloader:
                 loop.evaluator.process(data_samples=teacher.val_step(batch), data_batch=batch)
         metrics = loop.evaluator.evaluate(len(loop.dataloader.dataset))
         self.metrics = {f'teacher/{name}': value for name, value in metrics.items()}
         shown = ', '.join(f'{name}: {value:.4g}' for name, value in self.metrics.items() if isinstance(value, float))
-        runner.logger.info(f'The teacher on the validation data: {shown or self.metrics}')
+        runner.logger.info(f'The teacher: {shown or self.metrics}')
         return self.metrics

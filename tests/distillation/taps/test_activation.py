@@ -140,7 +140,7 @@ def test_auto_becomes_what_the_students_head_has(use_sigmoid, taps, warnings):
 def test_auto_is_settled_inside_of_other_losses_and_without_a_dry_run():
     standardized = dict(type='LogitStandardized', loss=dict(type='PixelWiseLoss'))
     algorithm = build(standardized, student=True, teacher=True)
-    algorithm.dry_run_size = None
+    algorithm.dry_run = False
     algorithm.prepare()
     assert algorithm.distiller.distill_losses['loss_cls'].loss.activation == 'sigmoid'
 

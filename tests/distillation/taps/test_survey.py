@@ -114,7 +114,7 @@ def test_a_network_that_does_not_run_says_why():
     ],
 )
 def test_strides(shape, stride):
-    assert survey_module._stride(shape, (1024, 512)) == stride
+    assert survey_module.stride_of(shape, (1024, 512)) == stride
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@ import argparse
 from types import ModuleType
 
 from mmkd.apis.errors import UserError
+from mmkd.utils.files import IMAGE_SUFFIXES
 
-from ..folder import IMAGE_SUFFIXES, Folder
+from ..folder import Folder
 from ..records import Labels, Problem
 from . import coco, labelme, masks, unlabelled, voc, yolo
 
