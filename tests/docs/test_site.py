@@ -9,7 +9,7 @@ from helpers.pages import ROOT
 
 pytest.importorskip('mkdocs', reason='pip install "mmkd[docs]"')
 pytest.importorskip('griffe')
-sys.path.insert(0, str(ROOT / 'tools/docs'))
+sys.path.insert(0, str(ROOT / 'docs/site'))
 
 from docstrings import markdown_of  # noqa: E402
 
