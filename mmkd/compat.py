@@ -44,6 +44,7 @@ def install_mends() -> None:
     _after_import('mmdet.engine.hooks.mean_teacher_hook', _mend_mean_teacher)
     for name in ('deform_conv', 'modulated_deform_conv'):
         _after_import(f'mmcv.ops.{name}', compat_ops.mend_deformable_convolution)
+    _after_import('mmcv.ops.roi_align', compat_ops.mend_roi_align)
     for host in ('mmdet', 'mmseg'):
         _after_import(f'{host}.apis.inference', compat_inference.open_students)
     _around_import('mmrazor', _accept_mmcv_version)

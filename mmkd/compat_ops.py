@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from types import ModuleType
 
-__all__ = ['mend_deformable_convolution', 'refuse_export']
+__all__ = ['mend_deformable_convolution', 'mend_roi_align', 'refuse_export']
 
 
 def mend_deformable_convolution(module: ModuleType) -> None:
@@ -46,6 +46,27 @@ def _in_single_precision(op: Callable) -> Callable:
         return op(*tensors, **kwargs).to(offset.dtype)  # mmcv's rule: the type of the offsets
 
     return guarded
+
+
+def mend_roi_align(module: ModuleType) -> None:
+    """Runs mmcv's RoIAlign of bfloat16 features in float32: it (up to 2.3.6) has no kernel for them, on no device.
+
+    Args:
+        module: ``mmcv.ops.roi_align``; its class looks the function up here.
+    """
+    import torch
+
+    op = module.roi_align
+    if hasattr(op, '__wrapped__'):
+        return
+
+    @functools.wraps(op)
+    def guarded(features, rois, *args, **kwargs):
+        if features.dtype != torch.bfloat16:
+            return op(features, rois, *args, **kwargs)
+        return op(features.float(), rois.float(), *args, **kwargs).to(features.dtype)
+
+    module.roi_align = guarded
 
 
 def refuse_export(what: str, instead: str) -> None:

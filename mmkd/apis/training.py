@@ -55,22 +55,34 @@ def student_optim_wrapper(cfg: Config) -> tuple[str, ConfigDict]:
     return 'optim_wrapper', wrapper
 
 
-def apply_amp(cfg: Config) -> None:
-    """Turns on automatic mixed precision for the student, as ``--amp`` of mmdet does.
+def apply_amp(cfg: Config, dtype: str | None = None) -> None:
+    """Turns on automatic mixed precision for the student, as ``--amp`` of mmdet does; on a CPU in bfloat16.
+
+    Args:
+        cfg: The config, changed in place.
+        dtype: ``'float16'`` or ``'bfloat16'``; None for the device's own: float16 of an accelerator, bfloat16 of a CPU.
 
     Raises:
-        UserError: There is no accelerator, or the optimizer wrapper is one that has no mixed-precision form.
+        UserError: A CPU was asked for float16, or the optimizer wrapper is one that has no mixed-precision form.
     """
     from mmengine.device import get_device
 
-    if get_device() == 'cpu':
-        raise UserError('--amp: mixed precision needs an accelerator, and none was found here; leave it out on a CPU')
+    on_cpu = get_device() == 'cpu'
+    if on_cpu and dtype == 'float16':
+        raise UserError('--amp-dtype: float16 needs an accelerator, and none was found here; on a CPU: bfloat16')
     key, wrapper = student_optim_wrapper(cfg)
     kind = wrapper.get('type', 'OptimWrapper')
-    if kind not in ('OptimWrapper', 'AmpOptimWrapper'):
+    if kind not in ('OptimWrapper', 'AmpOptimWrapper', 'mmkd.AutocastOptimWrapper'):
         raise UserError(f"--amp: {key}.type is {kind!r}; 'OptimWrapper' was expected")
+    if on_cpu:
+        wrapper.type = 'mmkd.AutocastOptimWrapper'
+        for key in ('loss_scale', 'dtype'):  # of AmpOptimWrapper
+            wrapper.pop(key, None)
+        return
     wrapper.type = 'AmpOptimWrapper'
     wrapper.setdefault('loss_scale', 'dynamic')
+    if dtype is not None:
+        wrapper.dtype = dtype
 
 
 def apply_auto_scale_lr(cfg: Config) -> None:

@@ -131,10 +131,19 @@ def test_resuming_another_model_is_refused_by_key(tool, tiny, trained):
     assert done.code == 2 and "'bbox_head.cls_convs.0.conv.weight'" in done.err
 
 
-def test_amp_on_a_cpu_is_refused(tool, tiny, monkeypatch):
+def test_float16_on_a_cpu_is_refused(tool, tiny, monkeypatch):
     monkeypatch.setattr('mmengine.device.get_device', lambda: 'cpu')
-    done = tool('train', tiny, '--amp')
-    assert done.code == 2 and '--amp: mixed precision needs an accelerator' in done.err
+    done = tool('train', tiny, '--amp-dtype', 'float16')
+    assert done.code == 2 and '--amp-dtype: float16 needs an accelerator' in done.err
+
+
+def test_amp_on_a_cpu_trains_in_bfloat16(tool, tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr('mmengine.device.get_device', lambda: 'cpu')
+    done = tool('train', tiny, '--amp', '--work-dir', tmp_path / 'half')
+    assert done.code == 0, done.err
+    weights = torch.load(tmp_path / 'half/iter_2.pth', weights_only=False)
+    assert all(value.dtype == torch.float32 for value in weights['state_dict'].values() if value.is_floating_point())
+    assert 'mmkd.AutocastOptimWrapper' in next((tmp_path / 'half').glob('*.py')).read_text()
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ MACHINE = [
         'train DET --launcher slurm',
         r'SLURM_PROCID is missing; start it through srun',
     ),
-    Row('--amp without CUDA', 'train DET --amp', r'--amp: mixed precision needs an accelerator'),
+    Row('float16 without CUDA', 'train DET --amp-dtype float16', r'--amp-dtype: float16 needs an accelerator'),
     Row(
         'a port in use',
         'train DET --launcher pytorch',

@@ -16,6 +16,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='continue: from the given checkpoint, or from the last one in the work dir when none is given',
     )
     parser.add_argument('--amp', action='store_true', help='train the student in automatic mixed precision')
+    parser.add_argument(
+        '--amp-dtype', choices=('float16', 'bfloat16'), help='of --amp; default: float16, on a CPU bfloat16'
+    )
     parser.add_argument('--auto-scale-lr', action='store_true', help='scale the learning rate with the batch size')
     add_common_arguments(parser)
 
@@ -26,8 +29,8 @@ def run(args: argparse.Namespace) -> None:
     from mmkd.apis.launch import finish
 
     cfg = load_config(args)
-    if args.amp:
-        training.apply_amp(cfg)
+    if args.amp or args.amp_dtype:
+        training.apply_amp(cfg, args.amp_dtype)
     if args.auto_scale_lr:
         training.apply_auto_scale_lr(cfg)
     training.apply_resume(cfg, args.resume)
