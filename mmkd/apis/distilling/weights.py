@@ -6,6 +6,7 @@ import copy
 import itertools
 import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -44,9 +45,9 @@ def measured_weights(cfg: Config, share: float) -> dict[str, float]:
     """
     with tempfile.TemporaryDirectory() as folder:
         cfg = copy.deepcopy(cfg)
-        cfg.update(
-            work_dir=folder, experiment_name='weights', visualizer=dict(type='mmengine.Visualizer', name='weights')
-        )
+        # mmengine keeps visualizers by name, with the folder they write to
+        name = f'weights_{Path(folder).name}'
+        cfg.update(work_dir=folder, experiment_name=name, visualizer=dict(type='mmengine.Visualizer', name=name))
         cfg.log_level = 'WARNING'
         runner = launch.build_runner(cfg)
         model = unwrapped(runner.model)
