@@ -150,16 +150,17 @@ def read_log(path: Path) -> list[dict]:
 
 
 def schedule_of(config: str, options: Mapping[str, Any]) -> dict:
-    """How long a run is: its iterations or epochs."""
+    """What a run may learn from: its iterations or epochs, and the images of a step, with labels or without."""
     from mmengine.config import Config
 
     cfg = Config.fromfile(config)
     cfg.merge_from_dict(dict(options))
-    return {key: cfg.train_cfg.get(key) for key in ('max_iters', 'max_epochs') if cfg.train_cfg.get(key)}
+    schedule = {key: cfg.train_cfg.get(key) for key in ('max_iters', 'max_epochs') if cfg.train_cfg.get(key)}
+    return dict(schedule, batch_size=cfg.train_dataloader.batch_size)
 
 
 def check_budgets(table: Table) -> None:
-    """Refuses a table whose arms are not trained equally long.
+    """Refuses a table whose arms are not trained equally long, or see more images than others.
 
     Raises:
         SystemExit: Two arms have different schedules. Names both.
@@ -172,7 +173,8 @@ def check_budgets(table: Table) -> None:
         if schedule != expected:
             raise SystemExit(
                 f'{table.name}: unequal budgets: {table.baseline} trains for {expected}, {name} for {schedule}. Give '
-                "both the same: options: {train_cfg.max_iters: ...} and the scheduler's end"
+                "both the same: options: {train_cfg.max_iters: ..., train_dataloader.batch_size: ...} and the scheduler's "
+                'end'
             )
 
 

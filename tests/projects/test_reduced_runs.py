@@ -25,7 +25,7 @@ def in_an_empty_folder(tmp_path, monkeypatch):
 
 
 def write_table(**changes):
-    Path('plain.py').write_text('train_cfg = dict(max_iters=8)\nlr = 1\n')
+    Path('plain.py').write_text('train_cfg = dict(max_iters=8)\ntrain_dataloader = dict(batch_size=4)\nlr = 1\n')
     Path('kd.py').write_text("_base_ = 'plain.py'\n")
     Path('page.md').write_text('before\n<!-- table tiny: begin -->\nold\n<!-- table tiny: end -->\nafter\n')
     content = dict(
@@ -94,15 +94,16 @@ def test_a_schedule_that_still_gains_is_said():
     assert 'gained +3.0 points on val: **it is not flat yet**' in table_of(table)
 
 
-def test_arms_of_unequal_length_are_refused_before_anything_runs(monkeypatch):
+@pytest.mark.parametrize('option', ['train_cfg.max_iters', 'train_dataloader.batch_size'])
+def test_arms_of_unequal_length_or_batch_are_refused_before_anything_runs(monkeypatch, option):
     import run
 
     monkeypatch.setattr(run, 'ROOT', Path.cwd())
-    arms = dict(alone=dict(config='plain.py'), kd=dict(config='kd.py', options={'train_cfg.max_iters': 12}))
+    arms = dict(alone=dict(config='plain.py'), kd=dict(config='kd.py', options={option: 12}))
     write_table(arms=arms)
     monkeypatch.setattr(run, 'run_all', lambda *args: pytest.fail('something was run'))
     monkeypatch.setattr(sys, 'argv', ['run.py', 'tiny.yml'])
-    with pytest.raises(SystemExit, match=r"unequal budgets: alone trains for \{'max_iters': 8\}, kd for .*12"):
+    with pytest.raises(SystemExit, match=r"unequal budgets: alone trains for \{'max_iters': 8, 'batch_size': 4\}, kd for .*12"):
         run.main()
 
 

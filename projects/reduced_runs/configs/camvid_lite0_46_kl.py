@@ -1,4 +1,4 @@
-# An eighth of the labels, and the teacher's word on all images: two with and two without labels in each batch of four.
+# An eighth of the labels, and the teacher's word on all images: half of each batch has labels.
 _base_ = 'camvid_lite0_kl.py'
 
 labelled = dict(
@@ -24,7 +24,7 @@ unlabelled = dict(
     ],
 )
 train_dataloader = dict(
-    sampler=dict(_delete_=True, type='mmdet.MultiSourceSampler', batch_size=4, source_ratio=[1, 1]),
+    sampler=dict(_delete_=True, type='mmdet.MultiSourceSampler', batch_size={{_base_.train_dataloader.batch_size}}, source_ratio=[1, 1]),
     dataset=dict(
         _delete_=True,
         type='ConcatDataset',
