@@ -3,10 +3,9 @@
 # image of it) shows the curve, and serves to tune.
 _base_ = ['mmkd::_base_/datasets/camvid.py', 'mmkd::_base_/seg_runtime.py']
 
-# As large as the images that are predicted: on crops of half the size a teacher knows little more than its student.
-crop_size = (192, 256)
-max_iters = 600
-val_interval = 150
+crop_size = (96, 128)
+max_iters = 1000
+val_interval = 250
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),
@@ -25,7 +24,7 @@ test_pipeline = [
     dict(type='PackSegInputs'),
 ]
 in_process = dict(num_workers=0, persistent_workers=False, pin_memory=False)
-train_dataloader = dict(batch_size=4, dataset=dict(pipeline=train_pipeline), **in_process)
+train_dataloader = dict(batch_size=8, dataset=dict(pipeline=train_pipeline), **in_process)
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline, indices=list(range(0, 101, 2))), **in_process)
 test_dataloader = dict(dataset=dict(pipeline=test_pipeline), **in_process)
 
@@ -34,7 +33,7 @@ val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='AdamW', lr=1e-3, weight_decay=1e-2))
 # as mmdet's 1x: the rate falls to a tenth after two thirds, and again after eleven twelfths
-param_scheduler = [dict(type='MultiStepLR', milestones=[400, 550], by_epoch=False)]
-auto_scale_lr = dict(enable=False, base_batch_size=4)
+param_scheduler = [dict(type='MultiStepLR', milestones=[667, 917], by_epoch=False)]
+auto_scale_lr = dict(enable=False, base_batch_size=8)
 randomness = dict(seed=0)
 default_hooks = dict(checkpoint=dict(interval=max_iters, save_best=None))
