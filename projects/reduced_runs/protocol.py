@@ -173,8 +173,8 @@ def check_budgets(table: Table) -> None:
         if schedule != expected:
             raise SystemExit(
                 f'{table.name}: unequal budgets: {table.baseline} trains for {expected}, {name} for {schedule}. Give '
-                "both the same: options: {train_cfg.max_iters: ..., train_dataloader.batch_size: ...} and the scheduler's "
-                'end'
+                'both the same: options: {train_cfg.max_iters: ..., train_dataloader.batch_size: ...} and the end of '
+                'the scheduler'
             )
 
 

@@ -103,7 +103,9 @@ def test_arms_of_unequal_length_or_batch_are_refused_before_anything_runs(monkey
     write_table(arms=arms)
     monkeypatch.setattr(run, 'run_all', lambda *args: pytest.fail('something was run'))
     monkeypatch.setattr(sys, 'argv', ['run.py', 'tiny.yml'])
-    with pytest.raises(SystemExit, match=r"unequal budgets: alone trains for \{'max_iters': 8, 'batch_size': 4\}, kd for .*12"):
+    with pytest.raises(
+        SystemExit, match=r"unequal budgets: alone trains for \{'max_iters': 8, 'batch_size': 4\}, kd for .*12"
+    ):
         run.main()
 
 

@@ -24,7 +24,12 @@ unlabelled = dict(
     ],
 )
 train_dataloader = dict(
-    sampler=dict(_delete_=True, type='mmdet.MultiSourceSampler', batch_size={{_base_.train_dataloader.batch_size}}, source_ratio=[1, 1]),
+    sampler=dict(
+        _delete_=True,
+        type='mmdet.MultiSourceSampler',
+        batch_size={{_base_.train_dataloader.batch_size}},
+        source_ratio=[1, 1],
+    ),
     dataset=dict(
         _delete_=True,
         type='ConcatDataset',

@@ -6,7 +6,7 @@ model = dict(
     type='mmkd.DenseDistill',
     student={{_base_.model}},
     teacher=dict(
-        cfg_path='projects/reduced_runs/configs/camvid_lite2.py', ckpt='checkpoints/camvid_lite2.pth'
+        cfg_path='projects/reduced_runs/configs/camvid_lite2.py', ckpt='checkpoints/camvid_lite2.pth', dtype='float32'
     ),
     distill=dict(
         pkd=dict(taps='decode_head.fuse', connector='conv1x1', loss=dict(type='mmkd.PKDLoss', loss_weight=3.0)),
