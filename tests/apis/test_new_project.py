@@ -306,3 +306,8 @@ def test_a_project_inside_the_folder_is_refused(photos):
         create_project(argparse.Namespace(**{**vars(options(photos)), 'out': str(photos / 'project')}))
     with pytest.raises(UserError, match="folder: .*nowhere' is not a folder"):
         create(photos.parent / 'nowhere')
+
+
+def test_a_schedule_without_room_for_a_warm_up_is_refused(photos):
+    with pytest.raises(UserError, match='--max-iters: 1 was given'):
+        create(photos, '--max-iters', '1')

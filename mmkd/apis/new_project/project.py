@@ -85,6 +85,8 @@ def create_project(
         raise UserError(f'--out: {str(target)!r} is inside the folder of the images, which is left as it is')
     if target.exists() and any(target.iterdir()) and not options.force:
         raise UserError(f'--out: {str(target)!r} is there already; --force writes its configs and labels anew')
+    if options.max_iters is not None and options.max_iters < 2:
+        raise UserError(f'--max-iters: {options.max_iters} was given, at least 2 were expected: the first one warms up')
     labels = read_labels(Folder(source), options)
     problems = check_labels(labels)
     if options.kind is not None:
