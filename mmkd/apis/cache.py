@@ -92,7 +92,7 @@ def caches_in(folder: str | Path) -> list[Store]:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise UserError(f'{folder}: the folder of teacher.cache.dir was expected, and there is none')
+        raise UserError(f'{folder} does not exist; the folder of teacher.cache.dir was expected')
     stores = [Store(path) for path in sorted({path.parent for path in folder.glob('*/*.safetensors*')})]
     for store in stores:
         store.refresh()

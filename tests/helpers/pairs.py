@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import copy
 import logging
-from functools import cache, lru_cache
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -41,20 +44,27 @@ def pairs() -> list[tuple[str, str, int]]:
     return [(student, teacher, int(side)) for student, teacher, side in rows]
 
 
-@cache
-def shallow_networks() -> None:
-    """One block a stage in ResNet and what derives from it, in mmdet and in mmseg, for as long as this process runs."""
+@contextmanager
+def shallow_networks() -> Iterator[None]:
+    """One block a stage in ResNet and what derives from it, in mmdet and in mmseg, where they are built inside."""
     import mmdet.models.backbones
     import mmseg.models.backbones
 
-    for package in (mmdet.models.backbones, mmseg.models.backbones):
-        for cls in vars(package).values():
-            settings = getattr(cls, 'arch_settings', None)
-            if not isinstance(settings, dict):
-                continue
-            for depth, value in settings.items():
-                if isinstance(value, tuple) and len(value) == 2 and all(isinstance(n, int) for n in value[1]):
-                    settings[depth] = (value[0], tuple(1 for _ in value[1]))
+    with ExitStack() as stack:
+        for package in (mmdet.models.backbones, mmseg.models.backbones):
+            for cls in vars(package).values():
+                settings = vars(cls).get('arch_settings') if isinstance(cls, type) else None
+                if isinstance(settings, dict):
+                    stack.enter_context(mock.patch.dict(settings, _one_block_a_stage(settings)))
+        yield
+
+
+def _one_block_a_stage(settings: dict) -> dict:
+    return {
+        depth: (value[0], tuple(1 for _ in value[1]))
+        for depth, value in settings.items()
+        if isinstance(value, tuple) and len(value) == 2 and all(isinstance(n, int) for n in value[1])
+    }
 
 
 def small_config(config: str, side: int) -> ConfigDict:
@@ -87,13 +97,13 @@ def _shrink(node: Any, side: int) -> None:
         _shrink(value, side)
 
 
-def build(config: str, side: int = SIDE) -> torch.nn.Module:
+def build(config: str, side: int = SIDE, seed: int = 0) -> torch.nn.Module:
     """A small network with random weights."""
-    shallow_networks()
     logging.disable(logging.WARNING)
     try:
-        torch.manual_seed(0)
-        network = build_network(small_config(config, side))
+        torch.manual_seed(seed)
+        with shallow_networks():
+            network = build_network(small_config(config, side))
         network.init_weights()
     finally:
         logging.disable(logging.NOTSET)
@@ -103,7 +113,7 @@ def build(config: str, side: int = SIDE) -> torch.nn.Module:
 @lru_cache(maxsize=4)
 def teacher(config: str, side: int = SIDE) -> torch.nn.Module:
     """A teacher, which several pairs in turn share."""
-    return build(config, side)
+    return build(config, side, seed=1)  # other weights than a student that is built alike
 
 
 def batch(student: torch.nn.Module, side: int, images: int = 2) -> dict[str, Any]:

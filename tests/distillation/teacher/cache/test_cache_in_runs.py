@@ -77,7 +77,7 @@ def test_the_command_builds_lists_checks_and_prunes(teacher, tmp_path, capsys, m
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(UserError, match='the folder of teacher.cache.dir was expected'):
+    with pytest.raises(UserError, match='does not exist; the folder of teacher.cache.dir was expected'):
         api.info(tmp_path / 'nowhere')
 
 
