@@ -80,6 +80,7 @@ ROWS = [
     ('projects/*/nuclei_all.py', 'distill.correlation.loss.loss_weight', 0.25, 'the sum divided by the 4 features'),
     ('projects/*/nuclei_all.py', 'distill.m*.loss.loss_weight', 1.0, CENTERMASK_KD),
     ('projects/*/camvid_lite0*', 'distill.logits.loss.loss_weight', 2.0, REDUCED),
+    ('projects/*/camvid_lite0*', 'distill.pkd.loss.loss_weight', 3.0, REDUCED),
     ('projects/*/camvid_espnet_*', 'distill.*.loss.loss_weight', 10.0, PAPER),
     ('projects/*/camvid_espnet_*', 'holistic.loss_weight', 0.1, 'structured KD: lambda_d'),
     ('projects/*/camvid_espnet_*', 'holistic.gradient_penalty', 10.0, 'structured KD: lambda_gp'),
