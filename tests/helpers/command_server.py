@@ -69,7 +69,7 @@ class CommandServer:
         """Ends the server."""
         self._process.stdin.close()
         self._process.stdout.close()
-        self._process.wait(timeout=30)
+        self._process.wait(timeout=120)
 
 
 def _serve() -> None:
