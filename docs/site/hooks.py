@@ -6,13 +6,10 @@ they are, configs and code as listings, folders as their README or a list of the
 
 from __future__ import annotations
 
-import argparse
 import html
-import io
 import os
 import re
 from collections.abc import Iterator
-from contextlib import redirect_stdout
 from functools import cache
 from pathlib import Path
 
@@ -133,15 +130,7 @@ def _commands() -> str:
     from mmkd.apis import cli
 
     os.environ['COLUMNS'] = '110'
-    parts = []
-    for name in cli.COMMANDS:
-        module = cli._module_of(name)
-        parser = argparse.ArgumentParser(
-            f'mmkd {name}', description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-        )
-        module.add_arguments(parser)
-        text = io.StringIO()
-        with redirect_stdout(text):
-            parser.print_help()
-        parts.append(f'## mmkd {name}\n\n```text\n{text.getvalue()}```\n')
+    parts = [
+        f'## mmkd {name}\n\n```text\n{cli.parser_of(name, f"mmkd {name}").format_help()}```\n' for name in cli.COMMANDS
+    ]
     return '\n'.join(parts)

@@ -16,7 +16,7 @@ import mmkd  # makes _base_ = 'mmkd::...' resolve
 
 from .errors import run_tool
 
-__all__ = ['COMMANDS', 'main']
+__all__ = ['COMMANDS', 'main', 'parser_of']
 
 COMMANDS = (
     'train',
@@ -51,12 +51,22 @@ def _run(command: str | None) -> None:
     if command is None:
         command, *arguments = _chosen(arguments), *arguments[1:]
         program = f'mmkd {command}'
+    _module_of(command).run(parser_of(command, program).parse_args(arguments))
+
+
+def parser_of(command: str, program: str | None = None) -> argparse.ArgumentParser:
+    """The options of a command.
+
+    Args:
+        command: One of :data:`COMMANDS`.
+        program: What it is called in its help; None for the name of the script.
+    """
     module = _module_of(command)
     parser = argparse.ArgumentParser(
         program, description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     module.add_arguments(parser)
-    module.run(parser.parse_args(arguments))
+    return parser
 
 
 def _chosen(arguments: list[str]) -> str:

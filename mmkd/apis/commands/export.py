@@ -32,9 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='N',
         help='compare the metrics on the whole test set as well, or on N images of it',
     )
-    parser.add_argument(
-        '--max-drop', type=float, help='points they may be apart; default 0.1, for float16 0.3, int8 1.0'
-    )
+    parser.add_argument('--max-drop', type=float, help='points they may be apart; default 0.1, for int8 1.0')
     parser.add_argument('--colour', choices=('rgb', 'bgr'), default='rgb', help='the order of the channels it takes')
     parser.add_argument(
         '--size', nargs=2, type=int, metavar=('HEIGHT', 'WIDTH'), help='take images of this size only; default: any'
